@@ -1,0 +1,26 @@
+"""What flows between the stages: frozen dataclasses that say shape, unit and meaning.
+
+Axis letters, everywhere: B clips, T frames, Q queries, N segments, K classes, C channels,
+h w the grid of the mask features, H W the (padded) frame.
+"""
+
+from .clip import Clip
+from .panoptic import PanopticTube, Segment
+from .queries import FrameQueries, SegmenterOutput, TrackedQueries
+from .segments import Detector, FrameSegments
+from .stream import StreamState
+from .targets import ClipTargets, DenoisingQueries
+
+__all__ = [
+    "Clip",
+    "ClipTargets",
+    "DenoisingQueries",
+    "Detector",
+    "FrameQueries",
+    "FrameSegments",
+    "PanopticTube",
+    "Segment",
+    "SegmenterOutput",
+    "StreamState",
+    "TrackedQueries",
+]

@@ -1,0 +1,175 @@
+"""Query results per frame, and the same after tracking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from .checks import check_shape
+
+Queries = TypeVar("Queries", bound="FrameQueries")
+
+# Fields with a query axis: what a permutation of queries moves, all together.
+PER_QUERY = ("class_logits", "mask_embeds", "query_embeds", "depth_embeds")
+
+
+@dataclass(frozen=True, eq=False)
+class FrameQueries:
+    """What a query decoder says of every frame, queries in no particular order.
+
+    Masks and depth are dot products with ``mask_features`` and are computed on request, never
+    stored: (B, T, Q, h, w) is by far the largest tensor of a model.
+
+    Attributes:
+        class_logits: (B, T, Q, K+1) before softmax; the last column is "no object".
+        mask_features: (B, T, C, h, w) shared by masks and depth.
+        mask_embeds: (B, T, Q, C).
+        query_embeds: (B, T, Q, C') normalised decoder output, what trackers compare.
+        depth_embeds: (B, T, Q, C), or None without depth.
+        global_depth: (B, T, C) embedding of the query that predicts depth everywhere, or None.
+    """
+
+    class_logits: Tensor
+    mask_features: Tensor
+    mask_embeds: Tensor
+    query_embeds: Tensor
+    depth_embeds: Tensor | None = None
+    global_depth: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        check_shape("class_logits", self.class_logits, (None,) * 4, "(B, T, Q, K+1)")
+        b, t, q, _ = self.class_logits.shape
+        check_shape("mask_features", self.mask_features, (b, t, None, None, None), "(B, T, C, h, w)")
+        c = self.mask_features.shape[2]
+        check_shape("mask_embeds", self.mask_embeds, (b, t, q, c), "(B, T, Q, C)")
+        check_shape("query_embeds", self.query_embeds, (b, t, q, None), "(B, T, Q, C)")
+        if self.depth_embeds is not None:
+            check_shape("depth_embeds", self.depth_embeds, (b, t, q, c), "(B, T, Q, C)")
+        if self.global_depth is not None:
+            check_shape("global_depth", self.global_depth, (b, t, c), "(B, T, C)")
+
+    @property
+    def num_queries(self) -> int:
+        """Q."""
+        return self.class_logits.shape[2]
+
+    @property
+    def num_frames(self) -> int:
+        """T."""
+        return self.class_logits.shape[1]
+
+    @property
+    def num_classes(self) -> int:
+        """K, without the "no object" column."""
+        return self.class_logits.shape[3] - 1
+
+    @property
+    def has_depth(self) -> bool:
+        """Whether depth can be decoded."""
+        return self.depth_embeds is not None and self.global_depth is not None
+
+    def mask_logits(self) -> Tensor:
+        """(B, T, Q, h, w) before sigmoid."""
+        return torch.einsum("btqc,btchw->btqhw", self.mask_embeds, self.mask_features)
+
+    def depth_logits(self) -> Tensor:
+        """(B, T, Q, h, w) before the depth activation.
+
+        Raises:
+            ValueError: built without depth.
+        """
+        if self.depth_embeds is None:
+            raise ValueError("these queries carry no depth embeddings; enable MODEL.DVPS.DEPTH")
+        return torch.einsum("btqc,btchw->btqhw", self.depth_embeds, self.mask_features)
+
+    def global_depth_logits(self) -> Tensor:
+        """(B, T, h, w) before the depth activation.
+
+        Raises:
+            ValueError: built without depth.
+        """
+        if self.global_depth is None:
+            raise ValueError("these queries carry no global depth; enable MODEL.DVPS.DEPTH")
+        return torch.einsum("btc,btchw->bthw", self.global_depth, self.mask_features)
+
+    def permute(self: Queries, order: Tensor) -> Queries:
+        """Move every per-query field together.
+
+        Args:
+            order: (B, T, Q') int64; place q of the result holds query ``order[b, t, q]``. Q' may
+                be smaller than Q (a selection).
+
+        Returns:
+            The same kind of carrier; whatever belongs to a query (class, mask, depth) stays
+            together.
+        """
+        b, t = self.class_logits.shape[:2]
+        check_shape("order", order, (b, t, None), "(B, T, Q)")
+        moved = {}
+        for name in PER_QUERY:
+            tensor = getattr(self, name)
+            if tensor is not None:
+                index = order.unsqueeze(-1).expand(-1, -1, -1, tensor.shape[-1])
+                moved[name] = tensor.gather(2, index)
+        return replace(self, **moved)
+
+    def select_frames(self: Queries, frames: slice) -> Queries:
+        """The frames of a slice, with everything that belongs to them."""
+        cut = {
+            f.name: getattr(self, f.name)[:, frames]
+            for f in fields(self)
+            if f.name != "track_ids" and getattr(self, f.name) is not None
+        }
+        return replace(self, **cut)
+
+    def to(self: Queries, *args, **kwargs) -> Queries:
+        """``Tensor.to`` on every floating-point field (ids keep their type)."""
+        moved = {}
+        for f in fields(self):
+            tensor = getattr(self, f.name)
+            if tensor is not None and tensor.is_floating_point():
+                moved[f.name] = tensor.to(*args, **kwargs)
+        return replace(self, **moved)
+
+
+@dataclass(frozen=True, eq=False)
+class TrackedQueries(FrameQueries):
+    """Queries after association: query q is one identity in all T frames.
+
+    Attributes:
+        track_ids: (B, Q) int64, the identity of each query slot, stable over a stream.
+    """
+
+    track_ids: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        b, _, q, _ = self.class_logits.shape
+        if self.track_ids is None:
+            raise ValueError("track_ids is missing: TrackedQueries names every query's identity")
+        check_shape("track_ids", self.track_ids, (b, q), "(B, Q)")
+
+    @classmethod
+    def from_frames(cls, queries: FrameQueries, track_ids: Tensor) -> TrackedQueries:
+        """Declare that the queries of ``queries`` are already in track order."""
+        values = {f.name: getattr(queries, f.name) for f in fields(FrameQueries)}
+        return cls(**values, track_ids=track_ids)
+
+
+@dataclass(frozen=True, eq=False)
+class SegmenterOutput:
+    """Everything a query segmenter computes; inference needs ``queries`` alone.
+
+    Attributes:
+        queries: the last decoder layer.
+        auxiliary: the earlier supervised layers, first one from the learned queries themselves.
+        denoising: for every supervised layer (earlier ones, then the last) the denoising queries
+            alone; empty outside training.
+    """
+
+    queries: FrameQueries
+    auxiliary: tuple[FrameQueries, ...] = ()
+    denoising: tuple[FrameQueries, ...] = ()
