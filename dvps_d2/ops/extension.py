@@ -1,0 +1,42 @@
+"""Find and load the compiled extension.
+
+``FILE`` is the extension beside this module, or None where nobody built one; ``FAILURE`` says why
+it does not load, or is None. Importing never fails: the first use of an op does, readably.
+"""
+
+from pathlib import Path
+
+import torch
+
+SUFFIXES = (".so", ".pyd", ".dylib")
+_DISPATCH_KEYS = {"cpu": "CPU", "cuda": "CUDA"}
+
+
+def _find() -> Path | None:
+    files = [file for file in Path(__file__).parent.glob("_C.*") if file.suffix in SUFFIXES]
+    return max(files, key=lambda file: file.stat().st_mtime) if files else None
+
+
+def _load(file: Path) -> str | None:
+    """Load the library; the message of the loader where it refuses."""
+    try:
+        torch.ops.load_library(file)
+    except OSError as error:
+        return (
+            f"{file} was built for another machine or another torch than {torch.__version__} and "
+            f"does not load: {error}"
+        )
+    return None
+
+
+def has_kernel(device_type: str) -> bool:
+    """Whether the extension is loaded and has kernels for tensors of this device type."""
+    if FILE is None or FAILURE is not None or device_type not in _DISPATCH_KEYS:
+        return False
+    return torch._C._dispatch_has_kernel_for_dispatch_key(
+        "dvps_d2::ms_deform_attn", _DISPATCH_KEYS[device_type]
+    )
+
+
+FILE = _find()
+FAILURE = None if FILE is None else _load(FILE)
