@@ -1,0 +1,127 @@
+"""The record: one video as paths, nothing decoded. Every reader makes the same one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypedDict
+
+import numpy as np
+
+from dvps_d2.formats.classes import ClassTable
+from dvps_d2.formats.labels import PanopticLabel
+
+logger = logging.getLogger(__name__)
+
+
+class FrameRecord(TypedDict):
+    """One frame of a video.
+
+    Attributes:
+        file_name: image.
+        frame_id: number of the frame as the dataset counts; ascending in a video, gaps allowed.
+        labelled: whether there is a panoptic label.
+        pan_seg_file_name: panoptic label, None where there is none.
+        segments_info: its segments from a JSON, None where the PNG says all.
+        depth_file_name: depth, None where there is none.
+    """
+
+    file_name: str
+    frame_id: int
+    labelled: bool
+    pan_seg_file_name: str | None
+    segments_info: list[dict[str, Any]] | None
+    depth_file_name: str | None
+
+
+class VideoRecord(TypedDict):
+    """One video: id, frame size in pixels, frames in order of time."""
+
+    video_id: str
+    height: int
+    width: int
+    frames: list[FrameRecord]
+
+
+class DatasetReader(Protocol):
+    """One dataset as released: where its files are, and what they hold."""
+
+    name: str
+    splits: tuple[str, ...]
+    categories: ClassTable
+
+    def load_records(
+        self, root: str | Path, split: str, *, exclude: Collection[str] = ()
+    ) -> list[VideoRecord]:
+        """All videos of a split, in a fixed order; decodes no pixels.
+
+        Args:
+            root: the dataset's folder.
+            split: one of ``splits``.
+            exclude: frames to leave out (see `drop_excluded`).
+
+        Raises:
+            TreeError: ``root`` does not hold this dataset.
+            ValueError: there is no such split.
+        """
+        ...
+
+    def read_panoptic(self, frame: FrameRecord) -> PanopticLabel:
+        """Decode the panoptic label of a labelled frame."""
+        ...
+
+    def read_depth(self, frame: FrameRecord) -> np.ndarray:
+        """(H, W) float32 metres, 0 where there is no depth."""
+        ...
+
+
+def check_split(split: str, splits: Sequence[str], dataset: str) -> None:
+    """Refuse a split name the dataset does not have."""
+    if split not in splits:
+        raise ValueError(f"{dataset} has no split {split!r}; it has {', '.join(splits)}")
+
+
+def require_label(frame: FrameRecord) -> str:
+    """The path of a frame's panoptic label; an error for a frame without one."""
+    if frame["pan_seg_file_name"] is None:
+        raise ValueError(f"frame {frame['file_name']} has no panoptic label")
+    return frame["pan_seg_file_name"]
+
+
+def require_depth(frame: FrameRecord) -> str:
+    """The path of a frame's depth; an error for a frame without one."""
+    if frame["depth_file_name"] is None:
+        raise ValueError(f"frame {frame['file_name']} has no depth")
+    return frame["depth_file_name"]
+
+
+def drop_excluded(records: list[VideoRecord], exclude: Collection[str]) -> list[VideoRecord]:
+    """Leave out listed frames, and videos of which nothing remains.
+
+    Args:
+        records: videos.
+        exclude: each entry is a video id, a "video id/frame id" or the base name of an image.
+            Entries that match nothing are logged, since a list may cover several splits.
+    """
+    if not exclude:
+        return records
+    unused = set(exclude)
+    kept = []
+    for record in records:
+        frames = []
+        for frame in record["frames"]:
+            names = {
+                record["video_id"],
+                f"{record['video_id']}/{frame['frame_id']}",
+                Path(frame["file_name"]).name,
+            }
+            matched = names.intersection(exclude)
+            unused -= matched
+            if not matched:
+                frames.append(frame)
+        if frames:
+            kept.append(VideoRecord({**record, "frames": frames}))
+    if unused:
+        logger.warning("excluded names that match no frame: %s", ", ".join(sorted(unused)))
+    return kept
