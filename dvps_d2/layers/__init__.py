@@ -1,0 +1,28 @@
+"""Blocks without an opinion about video."""
+
+from dvps_d2.layers.attention import (
+    CrossAttentionLayer,
+    MultiheadAttention,
+    SelfAttentionLayer,
+    open_empty_rows,
+)
+from dvps_d2.layers.conv import ConvNorm, group_norm
+from dvps_d2.layers.deformable import DeformableEncoder, MSDeformAttn
+from dvps_d2.layers.mlp import MLP, FeedForwardLayer
+from dvps_d2.layers.position import sine_position
+from dvps_d2.layers.resnet import CompactResNet
+
+__all__ = [
+    "MLP",
+    "CompactResNet",
+    "ConvNorm",
+    "CrossAttentionLayer",
+    "DeformableEncoder",
+    "FeedForwardLayer",
+    "MSDeformAttn",
+    "MultiheadAttention",
+    "SelfAttentionLayer",
+    "group_norm",
+    "open_empty_rows",
+    "sine_position",
+]
