@@ -1,0 +1,12 @@
+"""A subset of the Detectron2 0.6 API, for machines without the official package.
+
+Independent implementation: same module paths, names, signatures, configuration keys, state-dict
+keys and arithmetic. What is left out raises an error that names the official install.
+"""
+
+from .utils.env import setup_environment
+
+setup_environment()
+
+# The official release says "0.6" too; the installed distribution is "0.6+embedded".
+__version__ = "0.6"

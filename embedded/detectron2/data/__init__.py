@@ -1,0 +1,1 @@
+"""Data sets, their catalogs, transforms and loaders."""

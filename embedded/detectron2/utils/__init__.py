@@ -1,0 +1,1 @@
+"""Helpers used by every other part: processes, events, logging, files, drawing."""
