@@ -1,0 +1,64 @@
+# make setup   an environment in .venv with everything, Detectron2 included
+# make demo    from a clone to a trained, scored and visible result in minutes, on a CPU
+# make test    the test suite          make lint    formatting, lint, types
+# make bench   the benchmarks (ratios, each side measured in one process)
+#
+# DETECTRON2=official           the official Detectron2 from GitHub, in .venv-official
+# DETECTRON2=<path|wheel|url>   any other one, in an environment of its own
+# PYTHON=python3.12             the interpreter that environments are made from
+SHELL := /bin/bash
+PYTHON ?= python3
+TORCH ?= torch>=2.14 torchvision>=0.29
+DETECTRON2 ?= embedded
+OFFICIAL := git+https://github.com/facebookresearch/detectron2@02b5c4e295e990042a714712c21dc79b731e8833
+
+# Every choice of Detectron2 has its own environment.
+ifeq ($(DETECTRON2),embedded)
+VENV ?= .venv
+D2_SOURCE := ./embedded
+else ifeq ($(DETECTRON2),official)
+VENV ?= .venv-official
+D2_SOURCE := $(OFFICIAL)
+else
+VENV ?= .venv-$(shell printf '%s' '$(DETECTRON2)' | cksum | cut -d' ' -f1)
+D2_SOURCE := $(DETECTRON2)
+endif
+RUN := $(VENV)/bin/python
+STAMP := $(VENV)/.ready
+
+# The compiled op is built where there is a C++ compiler; without one the plain PyTorch path runs.
+DVPS_BUILD_OPS ?= $(if $(shell command -v c++ || command -v g++),1,0)
+
+.PHONY: setup test demo lint bench clean
+setup: $(STAMP)
+
+$(STAMP): setup.py pyproject.toml embedded/setup.py $(wildcard dvps_d2/ops/build.py dvps_d2/ops/csrc/*/* dvps_d2/ops/csrc/*)
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --upgrade pip "setuptools<82" wheel ninja
+	$(RUN) -m pip install --quiet $(foreach package,$(TORCH),"$(package)")
+	$(RUN) -m pip install --quiet --no-build-isolation "$(D2_SOURCE)"
+	DVPS_BUILD_OPS=$(DVPS_BUILD_OPS) $(RUN) -m pip install --quiet --no-build-isolation -e ".[dev]"
+	@$(RUN) -c "import detectron2, torch; print('Detectron2', detectron2.__version__, '| torch', torch.__version__)"
+	@touch $@
+
+TESTS ?= tests embedded/tests
+test: setup
+	OMP_NUM_THREADS=2 $(RUN) -m pytest -m "not slow" $(TESTS)
+
+STREET := $(or $(DETECTRON2_DATASETS),datasets)/street
+DEMO := output/demo
+demo: setup
+	$(RUN) datasets/make_street.py --layout cityscapes_dvps --root $(STREET) --preset quick --train 400 --val 20 --workers 2
+	$(RUN) train_net.py --config-file configs/experiments/street/mindvps_compact.yaml OUTPUT_DIR $(DEMO)
+	$(RUN) -m dvps_d2.cli quickstart --run $(DEMO)
+
+lint: setup
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+bench: setup
+	@for script in benchmarks/*.py; do echo "== $$script"; $(RUN) $$script || exit 1; done
+
+clean:
+	rm -rf .venv .venv-* build *.egg-info output

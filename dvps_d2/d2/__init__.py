@@ -1,0 +1,62 @@
+"""The only place that imports Detectron2. Importing it registers models, backbones and datasets.
+
+In a ``DefaultTrainer`` of your own, three class methods are all it takes::
+
+    import dvps_d2.d2 as dvps
+
+    class Trainer(DefaultTrainer):
+        build_train_loader = classmethod(lambda cls, cfg: dvps.build_clip_train_loader(cfg))
+        build_test_loader = classmethod(
+            lambda cls, cfg, name: dvps.build_video_test_loader(cfg, name))
+        build_evaluator = classmethod(
+            lambda cls, cfg, name: dvps.build_evaluator(cfg, name, cfg.OUTPUT_DIR))
+
+A model takes windows of videos and returns, per window, ``{"video_id", "frames"}`` where
+``frames`` is an iterable, consumed once, of ``{"frame_id", "panoptic_seg": (ids (H, W) int32,
+segments_info), "depth" (H, W) float32 metres}``. A plain Detectron2 image dict gives Detectron2's
+own ``{"panoptic_seg", "depth"}``.
+"""
+
+try:
+    import detectron2  # noqa: F401
+except ModuleNotFoundError as error:
+    if error.name != "detectron2":
+        raise
+    raise ModuleNotFoundError(
+        "dvps_d2.d2 needs Detectron2. In a clone: `make setup` installs the small one in "
+        "`embedded/`, `make setup DETECTRON2=official` the official one. Elsewhere: "
+        "`pip install --no-build-isolation "
+        "git+https://github.com/facebookresearch/detectron2`, or `pip install ./embedded`.",
+        name="detectron2",
+    ) from error
+
+from . import backbones
+from .config import add_dvps_config
+from .data import (
+    build_clip_train_loader,
+    build_video_test_loader,
+    register_builtin,
+    register_video_dataset,
+)
+from .evaluation import build_evaluator
+from .meta_arch import MinDVPS, MinVIS, VideoMetaArch
+from .solver import build_lr_scheduler, build_optimizer
+from .trainer import Trainer
+
+register_builtin()
+
+__all__ = [
+    "MinDVPS",
+    "MinVIS",
+    "Trainer",
+    "VideoMetaArch",
+    "add_dvps_config",
+    "backbones",
+    "build_clip_train_loader",
+    "build_evaluator",
+    "build_lr_scheduler",
+    "build_optimizer",
+    "build_video_test_loader",
+    "register_builtin",
+    "register_video_dataset",
+]

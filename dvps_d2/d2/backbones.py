@@ -1,0 +1,40 @@
+"""Backbones of this package, in Detectron2's registry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from detectron2.modeling import BACKBONE_REGISTRY, Backbone, ShapeSpec
+from torch import Tensor
+
+from ..layers import CompactResNet
+
+
+class CompactResNetBackbone(Backbone):
+    """:class:`dvps_d2.layers.CompactResNet` as a Detectron2 backbone."""
+
+    def __init__(self, width: int, blocks: list[int]) -> None:
+        super().__init__()
+        self.net = CompactResNet(width, blocks)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """(N, 3, H, W) -> stem (stride 2), res2 (4), ..., res5 (32)."""
+        return self.net(images)
+
+    def output_shape(self) -> dict[str, ShapeSpec]:
+        """Channels and stride of every map."""
+        return {
+            name: ShapeSpec(channels=channels, stride=stride)
+            for name, (channels, stride) in self.net.output_shapes().items()
+        }
+
+    @property
+    def size_divisibility(self) -> int:
+        """Inputs must be multiples of the coarsest stride."""
+        return 32
+
+
+@BACKBONE_REGISTRY.register()
+def build_compact_resnet_backbone(cfg: Any, input_shape: ShapeSpec) -> CompactResNetBackbone:
+    """The network of ``MODEL.COMPACT_RESNET``, for training from scratch in minutes."""
+    return CompactResNetBackbone(cfg.MODEL.COMPACT_RESNET.WIDTH, cfg.MODEL.COMPACT_RESNET.BLOCKS)

@@ -1,0 +1,201 @@
+"""Config -> parts. Below this file nothing has seen a config."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from detectron2.data import MetadataCatalog
+from detectron2.modeling import build_backbone
+
+from ..depth import DepthActivation
+from ..losses import (
+    SAMPLINGS,
+    DenseSampling,
+    DepthLoss,
+    HungarianMatcher,
+    LossWeights,
+    PointSampling,
+    SetCriterion,
+)
+from ..panoptic import ClipFusion, FrameFusion, FusionSettings
+from ..pipeline import DVPSPipeline
+from ..segmenter import DepthDecoder, MaskedAttentionDecoder, PixelDecoder, QuerySegmenter
+from ..tracker import FixedSlots, QueryMatching
+
+ASSOCIATIONS = {"query_matching": QueryMatching, "fixed_slots": FixedSlots}
+FUSIONS = {"frame": FrameFusion, "clip": ClipFusion}
+
+
+def build_pipeline(cfg: Any) -> DVPSPipeline:
+    """Segmenter, association and fusion of a query system."""
+    return DVPSPipeline(
+        build_segmenter(cfg),
+        choose("MODEL.DVPS.ASSOCIATION", cfg.MODEL.DVPS.ASSOCIATION, ASSOCIATIONS)(),
+        fusion=build_fusion(cfg),
+    )
+
+
+def build_segmenter(cfg: Any) -> QuerySegmenter:
+    """Backbone, pixel decoder, query decoder, and depth decoder if depth is enabled."""
+    head, former = cfg.MODEL.SEM_SEG_HEAD, cfg.MODEL.MASK_FORMER
+    backbone = build_backbone(cfg)
+    shapes = backbone.output_shape()
+    encoder_levels = head.DEFORMABLE_TRANSFORMER_ENCODER_IN_FEATURES
+    pixel_decoder = PixelDecoder(
+        {name: shape.channels for name, shape in shapes.items()},
+        {name: shape.stride for name, shape in shapes.items()},
+        hidden_dim=head.CONVS_DIM,
+        mask_dim=head.MASK_DIM,
+        encoder_layers=head.TRANSFORMER_ENC_LAYERS,
+        num_heads=head.DEFORMABLE_TRANSFORMER_ENCODER_N_HEADS,
+        feedforward_dim=head.TRANSFORMER_ENC_FEEDFORWARD,
+        num_points=head.DEFORMABLE_TRANSFORMER_ENCODER_N_POINTS,
+        encoder_levels=encoder_levels,
+        fpn_levels=head.FPN_IN_FEATURES,
+        offset_noise=head.OFFSET_INIT_NOISE,
+        full_precision=head.ENCODER_FLOAT32,
+    )
+    shared = {
+        "hidden_dim": former.HIDDEN_DIM,
+        "num_queries": former.NUM_OBJECT_QUERIES,
+        "num_layers": former.DEC_LAYERS - 1,
+        "num_heads": former.NHEADS,
+        "feedforward_dim": former.DIM_FEEDFORWARD,
+        "mask_dim": head.MASK_DIM,
+        "num_levels": len(encoder_levels),
+        "in_channels": head.CONVS_DIM,
+    }
+    decoder = MaskedAttentionDecoder(
+        num_classes=head.NUM_CLASSES,
+        coarse_auxiliary=cfg.MODEL.DVPS.COARSE_AUXILIARY,
+        denoising=former.DENOISING.GROUPS > 0,
+        **shared,
+    )
+    depth_decoder = DepthDecoder(**shared) if cfg.MODEL.DVPS.DEPTH.ENABLED else None
+    return QuerySegmenter(backbone, pixel_decoder, decoder, depth_decoder)
+
+
+def build_fusion(cfg: Any) -> FrameFusion | ClipFusion:
+    """Panoptic fusion in the scope of ``MODEL.DVPS.FUSION.SCOPE``."""
+    test = cfg.MODEL.MASK_FORMER.TEST
+    settings = FusionSettings(
+        thing_ids=frozenset(_metadata(cfg).thing_ids),
+        score_threshold=test.OBJECT_MASK_THRESHOLD,
+        overlap_threshold=test.OVERLAP_THRESHOLD,
+        class_memory=cfg.MODEL.DVPS.FUSION.CLASS_MEMORY,
+        depth=build_depth_activation(cfg) if cfg.MODEL.DVPS.DEPTH.ENABLED else None,
+    )
+    return choose("MODEL.DVPS.FUSION.SCOPE", cfg.MODEL.DVPS.FUSION.SCOPE, FUSIONS)(settings)
+
+
+def build_depth_activation(cfg: Any) -> DepthActivation:
+    """Depth logits -> metres, by ``MODEL.DVPS.DEPTH``."""
+    depth = cfg.MODEL.DVPS.DEPTH
+    return DepthActivation(depth.ACTIVATION, depth.MIN, depth.MAX)
+
+
+def sky_depth(cfg: Any) -> dict[int, float]:
+    """Class id of the sky -> metres that are shown there; empty without the sky rule."""
+    if not (cfg.MODEL.DVPS.DEPTH.ENABLED and cfg.MODEL.DVPS.DEPTH.SKY_RULE):
+        return {}
+    names = _metadata(cfg).class_names
+    return {names.index("sky"): cfg.MODEL.DVPS.DEPTH.MAX} if "sky" in names else {}
+
+
+def choose(key: str, value: str, choices: dict[str, Any]) -> Any:
+    """Look a config value up.
+
+    Raises:
+        ValueError: names the key, the value and the choices.
+    """
+    if value not in choices:
+        raise ValueError(f"{key}={value!r} is not one of {', '.join(choices)}")
+    return choices[value]
+
+
+def resolve_device(name: str) -> str:
+    """The device of a config; "cuda" becomes "cpu" where there is no GPU."""
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        return "cpu"
+    return name
+
+
+def _metadata(cfg: Any) -> Any:
+    """Metadata of the dataset that names the classes, checked against the class count.
+
+    Raises:
+        ValueError: no dataset is named, it is not registered, or its class count differs.
+    """
+    names = tuple(cfg.DATASETS.TRAIN) or tuple(cfg.DATASETS.TEST)
+    if not names:
+        raise ValueError("set DATASETS.TRAIN or DATASETS.TEST: the dataset names the classes")
+    metadata = MetadataCatalog.get(names[0])
+    classes = metadata.get("class_names")
+    if classes is None:
+        raise ValueError(
+            f"dataset {names[0]!r} is not registered with class_names and thing_ids; use "
+            f"dvps_d2.d2.register_video_dataset"
+        )
+    if len(classes) != cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES:
+        raise ValueError(
+            f"MODEL.SEM_SEG_HEAD.NUM_CLASSES={cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES}, but dataset "
+            f"{names[0]!r} has {len(classes)} classes"
+        )
+    return metadata
+
+
+def build_criterion(cfg: Any) -> SetCriterion:
+    """Matching and losses of ``MODEL.MASK_FORMER`` and ``MODEL.DVPS.DEPTH``."""
+    former, depth = cfg.MODEL.MASK_FORMER, cfg.MODEL.DVPS.DEPTH
+    sampling = build_mask_sampling(cfg)
+    matcher = HungarianMatcher(
+        former.CLASS_WEIGHT, former.MASK_WEIGHT, former.DICE_WEIGHT, sampling=sampling
+    )
+    depth_loss = None
+    if depth.ENABLED:
+        depth_loss = DepthLoss(
+            build_depth_activation(cfg),
+            si_weight=depth.SI_WEIGHT,
+            abs_weight=depth.ABS_WEIGHT,
+            sq_weight=depth.SQ_WEIGHT,
+            variance_focus=depth.SI_LAMBDA,
+        )
+    return SetCriterion(
+        cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
+        matcher,
+        weights=LossWeights(
+            classification=former.CLASS_WEIGHT,
+            mask=former.MASK_WEIGHT,
+            dice=former.DICE_WEIGHT,
+            depth=depth.WEIGHT,
+            global_depth=depth.GLOBAL_WEIGHT,
+        ),
+        no_object_weight=former.NO_OBJECT_WEIGHT,
+        depth_loss=depth_loss,
+    )
+
+
+def build_mask_sampling(cfg: Any) -> PointSampling | DenseSampling:
+    """Where mask losses look: ``MODEL.MASK_FORMER.MASK_SAMPLING``."""
+    former = cfg.MODEL.MASK_FORMER
+    kind = choose("MODEL.MASK_FORMER.MASK_SAMPLING", former.MASK_SAMPLING, SAMPLINGS)
+    if kind is not PointSampling:
+        return kind()
+    return PointSampling(
+        former.TRAIN_NUM_POINTS, former.OVERSAMPLE_RATIO, former.IMPORTANCE_SAMPLE_RATIO
+    )
+
+
+def denoising_options(cfg: Any) -> dict[str, Any] | None:
+    """Arguments of ``make_denoising`` but the grid, or None when denoising is off."""
+    options = cfg.MODEL.MASK_FORMER.DENOISING
+    if options.GROUPS == 0:
+        return None
+    return {
+        "num_classes": cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
+        "groups": options.GROUPS,
+        "label_noise": options.LABEL_NOISE,
+        "mask_flip": options.MASK_FLIP,
+        "shift": options.SHIFT,
+    }

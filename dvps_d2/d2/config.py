@@ -1,0 +1,172 @@
+"""Every configuration key of this package, with its default, in one place.
+
+Keys that published projects already have keep their names (``MODEL.MASK_FORMER.*``,
+``MODEL.SEM_SEG_HEAD.*``, ``INPUT.*``); the others are under ``MODEL.DVPS.*`` and
+``SOLVER.*``. YAML files hold differences only.
+"""
+
+from __future__ import annotations
+
+from detectron2.config import CfgNode as CN
+
+
+def add_dvps_config(cfg: CN) -> None:
+    """Add the keys of this package to a Detectron2 config, in place."""
+    _add_model(cfg)
+    _add_losses(cfg)
+    _add_dvps(cfg)
+    _add_input(cfg)
+    _add_solver(cfg)
+
+
+def _add_model(cfg: CN) -> None:
+    # Smallest ResNet of this package (MODEL.BACKBONE.NAME: build_compact_resnet_backbone):
+    # channels of the stem and of res2; res3..res5 double them. Keep 16 or more.
+    cfg.MODEL.COMPACT_RESNET = CN()
+    cfg.MODEL.COMPACT_RESNET.WIDTH = 32
+    # Residual blocks of res2..res5 (2, 2, 2, 2 is the layout of ResNet-18).
+    cfg.MODEL.COMPACT_RESNET.BLOCKS = [2, 2, 2, 2]
+
+    # Pixel decoder (Mask2Former: multi-scale deformable attention, then feature pyramid steps).
+    # Channels of the decoder's feature maps and of every query.
+    cfg.MODEL.SEM_SEG_HEAD.CONVS_DIM = 256
+    # Channels of the mask features, whose dot product with a query's embedding is its mask.
+    cfg.MODEL.SEM_SEG_HEAD.MASK_DIM = 256
+    cfg.MODEL.SEM_SEG_HEAD.TRANSFORMER_ENC_LAYERS = 6
+    # Backbone maps that the deformable encoder mixes, finest first.
+    cfg.MODEL.SEM_SEG_HEAD.DEFORMABLE_TRANSFORMER_ENCODER_IN_FEATURES = ["res3", "res4", "res5"]
+    # Sampling points per head and level.
+    cfg.MODEL.SEM_SEG_HEAD.DEFORMABLE_TRANSFORMER_ENCODER_N_POINTS = 4
+    cfg.MODEL.SEM_SEG_HEAD.DEFORMABLE_TRANSFORMER_ENCODER_N_HEADS = 8
+    # Feed-forward width inside the deformable encoder (1024 is hard-coded in Mask2Former).
+    cfg.MODEL.SEM_SEG_HEAD.TRANSFORMER_ENC_FEEDFORWARD = 1024
+    # Standard deviation of noise on the first sampling offsets; they start exactly on cell centres,
+    # where the sampling gradient has a kink (0: as published).
+    cfg.MODEL.SEM_SEG_HEAD.OFFSET_INIT_NOISE = 0.0
+    # Backbone maps added after the encoder, coarse to fine; the last one sets the mask stride.
+    cfg.MODEL.SEM_SEG_HEAD.FPN_IN_FEATURES = ["res2"]
+    # Run the deformable encoder in float32 even under autocast (as published).
+    cfg.MODEL.SEM_SEG_HEAD.ENCODER_FLOAT32 = True
+
+    # Query decoder (Mask2Former, section 3.2).
+    cfg.MODEL.MASK_FORMER = CN()
+    cfg.MODEL.MASK_FORMER.NUM_OBJECT_QUERIES = 100
+    cfg.MODEL.MASK_FORMER.HIDDEN_DIM = 256
+    cfg.MODEL.MASK_FORMER.NHEADS = 8
+    cfg.MODEL.MASK_FORMER.DIM_FEEDFORWARD = 2048
+    # Supervised outputs: one on the learned queries plus one per layer, so 10 = 9 layers.
+    cfg.MODEL.MASK_FORMER.DEC_LAYERS = 10
+    # Frames are padded (right, bottom) to multiples of it.
+    cfg.MODEL.MASK_FORMER.SIZE_DIVISIBILITY = 32
+
+    cfg.MODEL.MASK_FORMER.TEST = CN()
+    # A query needs a larger class probability than this to become a segment.
+    cfg.MODEL.MASK_FORMER.TEST.OBJECT_MASK_THRESHOLD = 0.8
+    # Smallest share of its own mask that a segment keeps in the competition for pixels.
+    cfg.MODEL.MASK_FORMER.TEST.OVERLAP_THRESHOLD = 0.8
+    # Frames per window at inference; 0 is the whole video at once (memory grows with it).
+    cfg.MODEL.MASK_FORMER.TEST.WINDOW_SIZE = 3
+
+
+def _add_losses(cfg: CN) -> None:
+    mask_former = cfg.MODEL.MASK_FORMER
+    # Weights of the three segmentation losses, used for matching costs too.
+    mask_former.CLASS_WEIGHT = 2.0
+    mask_former.MASK_WEIGHT = 5.0
+    mask_former.DICE_WEIGHT = 5.0
+    # Weight of the "no object" class in the classification loss.
+    mask_former.NO_OBJECT_WEIGHT = 0.1
+    # Mask losses on "points" (Mask2Former: random and uncertain points) or "dense" (every cell of
+    # the mask grid against area-averaged targets; cheaper than points on small frames).
+    mask_former.MASK_SAMPLING = "points"
+    # Points per mask in the losses and in matching.
+    mask_former.TRAIN_NUM_POINTS = 12544
+    # PointRend sampling: candidates per point, and the share taken where the mask is unsure.
+    mask_former.OVERSAMPLE_RATIO = 3.0
+    mask_former.IMPORTANCE_SAMPLE_RATIO = 0.75
+
+    # Mask denoising: noised ground-truth segments as extra queries, in training only.
+    mask_former.DENOISING = CN()
+    # Independent noised copies of the ground truth per image; 0 switches denoising off.
+    mask_former.DENOISING.GROUPS = 0
+    # Share of wrong labels.
+    mask_former.DENOISING.LABEL_NOISE = 0.2
+    # Flipped mask cells, as a share of the segment's area.
+    mask_former.DENOISING.MASK_FLIP = 0.1
+    # Masks are moved by up to this share of their bounding box.
+    mask_former.DENOISING.SHIFT = 0.1
+
+
+def _add_dvps(cfg: CN) -> None:
+    cfg.MODEL.DVPS = CN()
+    # All decoder layers but the last predict on mask features averaged over 2 x 2 cells: half the
+    # cost when the mask features are at stride 2.
+    cfg.MODEL.DVPS.COARSE_AUXILIARY = False
+    # Association between frames: "query_matching" (MinVIS) or "fixed_slots" (none: the floor).
+    cfg.MODEL.DVPS.ASSOCIATION = "query_matching"
+
+    cfg.MODEL.DVPS.FUSION = CN()
+    # Over what areas and class scores are taken when masks become segments: "frame" (streams, exact
+    # under any split of the video) or "clip" (whole tubes, the published numbers).
+    cfg.MODEL.DVPS.FUSION.SCOPE = "frame"
+    # Scope "frame": frames over which a track's class logits are averaged; 0 is all so far.
+    cfg.MODEL.DVPS.FUSION.CLASS_MEMORY = 0
+
+    depth = cfg.MODEL.DVPS.DEPTH = CN()
+    # Whether the model has a depth decoder (MinDVPS switches it on).
+    depth.ENABLED = False
+    # Metres. Predictions lie between the two; ground truth from MAX on is ignored in training.
+    depth.MIN = 0.01
+    depth.MAX = 80.0
+    # From sigmoid to metres: "linear" (min + s (max - min), the paper's) or "log"
+    # (exp of a value between log min and log max; use MIN 1.0 with it).
+    depth.ACTIVATION = "linear"
+    # Weight of the depth loss in the total (lambda_depth in eq. 3).
+    depth.WEIGHT = 1.0
+    # Weights of the scale-invariant, absolute-relative and square-relative losses (eq. 2). The
+    # paper does not give them; 3 / 3 / 3 are those of Uni-DVPS, by the same authors.
+    depth.SI_WEIGHT = 3.0
+    depth.ABS_WEIGHT = 3.0
+    depth.SQ_WEIGHT = 3.0
+    # lambda in mean(g^2) - lambda mean(g)^2 (Eigen et al. 2014: 0.5; ViP-DeepLab: 1).
+    depth.SI_LAMBDA = 1.0
+    # Weight of an extra loss of the global query over all valid pixels; eq. 4 trains it outside
+    # the segments only, which is weight 0.
+    depth.GLOBAL_WEIGHT = 0.0
+    # At inference, pixels of class "sky" get MAX (the paper does it for figures).
+    depth.SKY_RULE = True
+
+
+def _add_input(cfg: CN) -> None:
+    # Frames per training clip, and how far reference frames may lie from the key frame.
+    cfg.INPUT.SAMPLING_FRAME_NUM = 1
+    cfg.INPUT.SAMPLING_FRAME_RANGE = 2
+    # Colour jitter of single-shot detectors, drawn once per clip.
+    cfg.INPUT.COLOR_AUG_SSD = False
+    # Strength of brightness, contrast and saturation changes (factor 1 - s .. 1 + s), once per clip.
+    cfg.INPUT.COLOR_JITTER = 0.0
+    # Multiply depth by old size / new size after a resize (a nearer camera sees larger objects).
+    cfg.INPUT.SCALE_DEPTH = True
+
+
+def _add_solver(cfg: CN) -> None:
+    # "ADAMW" or "SGD".
+    cfg.SOLVER.OPTIMIZER = "ADAMW"
+    # Learning rate of the backbone, as a factor of BASE_LR.
+    cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1
+    # Weight decay of embeddings (learned queries and the like).
+    cfg.SOLVER.WEIGHT_DECAY_EMBED = 0.0
+    # For LR_SCHEDULER_NAME "WarmupPolyLR": exponent of the decay and floor factor.
+    cfg.SOLVER.POLY_LR_POWER = 0.9
+    cfg.SOLVER.POLY_LR_CONSTANT_ENDING = 0.0
+    # For LR_SCHEDULER_NAME "WarmupFlatLinearLR": share of the run, at its end, with linear decay.
+    cfg.SOLVER.LINEAR_DECAY_FRACTION = 0.3
+    # Precision of autocast when SOLVER.AMP.ENABLED: "float16" (CUDA) or "bfloat16" (any device).
+    cfg.SOLVER.AMP.PRECISION = "float16"
+    # Exponential moving average of the weights, used for evaluation and saved beside the weights;
+    # 0 switches it off.
+    cfg.SOLVER.EMA_DECAY = 0.0
+    # Batches whose gradients are added up before one optimizer step.
+    cfg.SOLVER.ACCUMULATION_STEPS = 1
+    # Compute threads per process; 0 leaves PyTorch's choice.
+    cfg.SOLVER.NUM_THREADS = 0

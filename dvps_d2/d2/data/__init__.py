@@ -1,0 +1,20 @@
+"""Files -> clips and windows, through Detectron2's catalogs and loaders."""
+
+from .datasets import register_builtin, register_video_dataset
+from .loaders import build_clip_train_loader, build_video_test_loader, make_windows, video_records
+from .mapper import ClipMapper, ClipSampling, WindowMapper
+from .sampling import ClipBatchSampler, VideoSampler
+
+__all__ = [
+    "ClipBatchSampler",
+    "ClipMapper",
+    "ClipSampling",
+    "VideoSampler",
+    "WindowMapper",
+    "build_clip_train_loader",
+    "build_video_test_loader",
+    "make_windows",
+    "register_builtin",
+    "register_video_dataset",
+    "video_records",
+]

@@ -1,0 +1,93 @@
+"""Registration of the supported datasets below ``$DETECTRON2_DATASETS``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from ...formats import READERS
+
+# Folder below the dataset root, per reader and name prefix.
+BUILTIN = {
+    "cityscapes_dvps": ("cityscapes_dvps", "cityscapes-dvps"),
+    "street": ("cityscapes_dvps", "street"),
+}
+# Classes that a SynthStreet can show; its scores average over these.
+STREET_CLASSES = (
+    "road", "sidewalk", "building", "pole", "traffic sign", "vegetation", "terrain", "sky",
+    "person", "rider", "car", "truck", "bus", "bicycle",
+)  # fmt: skip
+
+
+def register_video_dataset(
+    name: str,
+    reader: str,
+    root: str | Path,
+    split: str,
+    *,
+    exclude: Collection[str] = (),
+    eval_classes: Collection[str] | None = None,
+    **metadata: Any,
+) -> None:
+    """Register one split of a dataset that a reader understands.
+
+    Args:
+        name: name in ``DATASETS.TRAIN`` / ``DATASETS.TEST``.
+        reader: key of :data:`dvps_d2.formats.READERS`.
+        root: folder of the dataset; looked at only when the dataset is used.
+        split: as the reader names it.
+        exclude: frames or videos to leave out.
+        eval_classes: class names that scores average over; None for the protocol's own rule.
+        metadata: further metadata, e.g. ``evaluator_type``.
+
+    Raises:
+        KeyError: there is no such reader.
+    """
+    if reader not in READERS:
+        raise KeyError(f"no reader {reader!r}; there are {', '.join(sorted(READERS))}")
+    load = partial(READERS[reader].load_records, str(root), split, exclude=exclude)
+    DatasetCatalog.register(name, load)
+    table = READERS[reader].categories
+    names = list(table.names)
+    counted = None if eval_classes is None else [names.index(c) for c in eval_classes]
+    contiguous = {dataset_id: i for i, dataset_id in enumerate(table.dataset_ids)}
+    things = set(table.thing_ids)
+    colors = [list(color) for color in table.colors]
+    MetadataCatalog.get(name).set(
+        reader=reader,
+        class_names=names,
+        thing_ids=list(table.thing_ids),
+        class_colors=colors,
+        eval_classes=counted,
+        # Detectron2 looks names up by category id among things or among stuff: with one shared
+        # numbering both lists hold all classes.
+        thing_classes=names,
+        stuff_classes=names,
+        thing_colors=colors,
+        stuff_colors=colors,
+        thing_dataset_id_to_contiguous_id={d: c for d, c in contiguous.items() if c in things},
+        stuff_dataset_id_to_contiguous_id={d: c for d, c in contiguous.items() if c not in things},
+        ignore_label=255,
+        label_divisor=1000,
+        **{"evaluator_type": reader, **metadata},
+    )
+
+
+def register_builtin(root: str | Path | None = None) -> None:
+    """Register every supported dataset and split that is not registered yet.
+
+    Args:
+        root: parent folder of the datasets; ``$DETECTRON2_DATASETS`` or ``datasets`` by default.
+    """
+    root = Path(root or os.getenv("DETECTRON2_DATASETS", "datasets"))
+    for prefix, (reader, folder) in BUILTIN.items():
+        for split in READERS[reader].splits:
+            name = f"{prefix}_{split}"
+            if name not in DatasetCatalog:
+                counted = STREET_CLASSES if prefix == "street" else None
+                register_video_dataset(name, reader, root / folder, split, eval_classes=counted)

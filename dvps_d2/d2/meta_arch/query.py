@@ -1,0 +1,88 @@
+"""MinVIS and MinDVPS: a per-frame query segmenter, tracked by matching its queries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY
+from torch import Tensor, nn
+
+from ...losses import make_denoising
+from ...structures import Clip, ClipTargets, StreamState
+from ..boundary import Normalizer
+from ..build import build_criterion, build_pipeline, denoising_options, sky_depth
+from .base import VideoMetaArch
+
+# Denoising masks are made on this grid; attention looks at strides 8 and coarser.
+NOISE_STRIDE = 4
+
+
+class QueryMetaArch(VideoMetaArch):
+    """Training and construction of systems whose segmenter alone is trained, frame by frame."""
+
+    @configurable
+    def __init__(self, *, denoising: dict[str, Any] | None = None, **parts: Any) -> None:
+        """Assemble from ready parts.
+
+        Args:
+            denoising: keyword arguments of :func:`dvps_d2.losses.make_denoising`, or None.
+            parts: arguments of :class:`VideoMetaArch`.
+        """
+        super().__init__(**parts)
+        self.denoising = denoising
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Config -> constructor arguments; the config goes no further."""
+        return {
+            "pipeline": build_pipeline(cfg),
+            "criterion": build_criterion(cfg),
+            "normalizer": Normalizer(cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD),
+            "size_divisibility": cfg.MODEL.MASK_FORMER.SIZE_DIVISIBILITY,
+            "sky_depth": sky_depth(cfg),
+            "denoising": denoising_options(cfg),
+        }
+
+    def losses(self, clip: Clip, targets: Sequence[ClipTargets]) -> dict[str, Tensor]:
+        """Every frame is an independent image: no temporal loss (MinDVPS, section 3.2)."""
+        noised, plan = None, None
+        if self.denoising is not None:
+            height, width = clip.padded_size
+            grid = (height // NOISE_STRIDE, width // NOISE_STRIDE)
+            noised, plan = make_denoising(targets, grid=grid, **self.denoising)
+        output, _ = self.pipeline.raw(clip, StreamState(), noised)
+        criterion: nn.Module = self.criterion
+        return criterion(output.segmented, targets, plan)
+
+
+@META_ARCH_REGISTRY.register()
+class MinVIS(QueryMetaArch):
+    """Video panoptic segmentation without video training.
+
+    Source: Huang, Yu and Anandkumar, "MinVIS", NeurIPS 2022.
+    """
+
+
+@META_ARCH_REGISTRY.register()
+class MinDVPS(QueryMetaArch):
+    """MinVIS with a depth decoder beside the segmentation decoder.
+
+    Source: Kim Ji-Yeon et al., "MinDVPS: Minimal Model for Depth-aware Video Panoptic
+    Segmentation".
+    """
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """As for MinVIS.
+
+        Raises:
+            ValueError: the config switches depth off; MinVIS is that model.
+        """
+        if not cfg.MODEL.DVPS.DEPTH.ENABLED:
+            raise ValueError(
+                "MODEL.META_ARCHITECTURE is MinDVPS but MODEL.DVPS.DEPTH.ENABLED is False; "
+                "enable depth, or choose MinVIS"
+            )
+        return super().from_config(cfg)

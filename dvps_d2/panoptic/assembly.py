@@ -1,0 +1,103 @@
+"""Masks compete for pixels: the steps of query panoptic fusion as functions.
+
+Source: Cheng et al., "Masked-attention Mask Transformer", CVPR 2022 (inference of MaskFormer,
+NeurIPS 2021, section 3.4): a query whose best class is real and sure enough is a candidate; each
+pixel goes to the candidate with the largest score x mask; a candidate that keeps too little of
+its own mask is dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Queries that may become segments.
+
+    Attributes:
+        queries: (N,) int64, ascending.
+        class_ids: (N,) int64 in 0..K-1.
+        scores: (N,) probability of that class.
+    """
+
+    queries: Tensor
+    class_ids: Tensor
+    scores: Tensor
+
+    def __len__(self) -> int:
+        return self.queries.shape[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Claims:
+    """The result of the competition over some frames.
+
+    Attributes:
+        owner: (T, H, W) int64, the candidate with the largest score x mask.
+        solid: (T, H, W) bool, whether the owner's own mask is at least 0.5 there.
+        won: (N,) int64 pixels owned, over all T frames.
+        mask_area: (N,) int64 pixels with mask at least 0.5, owned or not.
+        kept: (N,) int64 pixels owned with mask at least 0.5.
+    """
+
+    owner: Tensor
+    solid: Tensor
+    won: Tensor
+    mask_area: Tensor
+    kept: Tensor
+
+
+def select_candidates(class_probs: Tensor, score_threshold: float) -> Candidates:
+    """Keep the queries whose best class is an object above the threshold.
+
+    Args:
+        class_probs: (Q, K+1); the last column is "no object". Need not be normalised.
+        score_threshold: strict lower limit of the score.
+    """
+    scores, class_ids = class_probs.max(dim=-1)
+    is_object = class_ids != class_probs.shape[-1] - 1
+    queries = torch.nonzero(is_object & (scores > score_threshold)).flatten()
+    return Candidates(queries, class_ids[queries], scores[queries])
+
+
+def claim_pixels(scores: Tensor, masks: Tensor) -> Claims:
+    """Give every pixel to a candidate.
+
+    Args:
+        scores: (N,).
+        masks: (N, T, H, W) probabilities. Without candidates nothing is solid.
+    """
+    count = masks.shape[0]
+    if count == 0:
+        nobody = torch.zeros(masks.shape[1:], dtype=torch.int64, device=masks.device)
+        none = nobody.new_zeros(0)
+        return Claims(nobody, nobody.bool(), none, none, none)
+    owner = (masks * scores.view(-1, 1, 1, 1)).argmax(dim=0)
+    inside = masks >= 0.5
+    solid = inside.gather(0, owner.unsqueeze(0)).squeeze(0)
+    return Claims(
+        owner=owner,
+        solid=solid,
+        won=torch.bincount(owner.flatten(), minlength=count),
+        mask_area=inside.flatten(1).sum(dim=1),
+        kept=torch.bincount(owner[solid], minlength=count),
+    )
+
+
+def accept(won: Tensor, mask_area: Tensor, kept: Tensor, overlap_threshold: float) -> Tensor:
+    """Which candidates own enough of their own mask.
+
+    Args:
+        won, mask_area, kept: (N,) pixel counts as in :class:`Claims`, of one frame or summed over
+            a clip.
+        overlap_threshold: smallest ``won / mask_area`` that is accepted.
+
+    Returns:
+        (N,) bool.
+    """
+    seen = (won > 0) & (mask_area > 0) & (kept > 0)
+    return seen & (won >= overlap_threshold * mask_area)

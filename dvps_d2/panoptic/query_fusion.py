@@ -1,0 +1,291 @@
+"""Panoptic fusion of tracked queries, per frame (streams) or per clip (published numbers)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ..structures import Clip, PanopticTube, Segment, TrackedQueries
+from .assembly import Candidates, Claims, accept, claim_pixels, select_candidates
+from .identities import IdentityBook
+from .resize import Size, mask_probs, to_output_size
+
+
+@dataclass(frozen=True)
+class FusionSettings:
+    """What both scopes share.
+
+    Attributes:
+        thing_ids: contiguous class ids that are countable.
+        score_threshold: a query needs a larger class probability to become a segment.
+        overlap_threshold: smallest share of its own mask that a segment must keep.
+        class_memory: frames over which a track's class logits are averaged (running mean); 0
+            means all frames so far.
+        depth: logits -> metres, or None for plain VPS.
+    """
+
+    thing_ids: frozenset[int]
+    score_threshold: float = 0.8
+    overlap_threshold: float = 0.8
+    class_memory: int = 0
+    depth: Callable[[Tensor], Tensor] | None = None
+
+
+class PanopticFusion(Protocol):
+    """Tracked queries of one video -> panoptic tubes, window after window."""
+
+    def __call__(
+        self, tracks: TrackedQueries, clip: Clip, state: object
+    ) -> tuple[PanopticTube | None, object]:
+        """Fuse a window; None when nothing can be said before the video ends."""
+        ...
+
+    def finish(self, state: object) -> Iterator[PanopticTube]:
+        """What is left to say at the end of the video, lazily, frame by frame."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ClassMean:
+    """Running mean of class logits.
+
+    Attributes:
+        logits: (Q, K+1) mean so far.
+        frames: how many frames it stands for.
+    """
+
+    logits: Tensor
+    frames: int
+
+    @staticmethod
+    def update(mean: ClassMean | None, logits: Tensor, memory: int) -> ClassMean:
+        """Add one frame of (Q, K+1) logits; ``memory`` > 0 limits the weight of the past."""
+        if mean is None:
+            return ClassMean(logits, 1)
+        frames = mean.frames + 1
+        weight = min(frames, memory) if memory > 0 else frames
+        return ClassMean(mean.logits + (logits - mean.logits) / weight, frames)
+
+
+@dataclass(frozen=True, eq=False)
+class FrameFusionState:
+    """Memory of :class:`FrameFusion`: class means and the ids given so far."""
+
+    classes: ClassMean | None = None
+    book: IdentityBook = IdentityBook()
+
+
+class FrameFusion:
+    """Fuse each frame by itself, with a running mean of every track's class.
+
+    Exact under any split of the video into windows, in memory that does not grow.
+    """
+
+    def __init__(self, settings: FusionSettings) -> None:
+        self.settings = settings
+
+    def __call__(
+        self, tracks: TrackedQueries, clip: Clip, state: FrameFusionState | None
+    ) -> tuple[PanopticTube, FrameFusionState]:
+        """Fuse the T frames of one window (B = 1).
+
+        Raises:
+            ValueError: more than one clip.
+        """
+        sizes = _sizes(tracks, clip)
+        state = state or FrameFusionState()
+        frames = []
+        for t in range(tracks.num_frames):
+            frame = tracks.select_frames(slice(t, t + 1))
+            logits = _wide(frame.class_logits[0, 0])
+            classes = ClassMean.update(state.classes, logits, self.settings.class_memory)
+            candidates = select_candidates(
+                classes.logits.softmax(dim=-1), self.settings.score_threshold
+            )
+            claims = _claim(frame, candidates, sizes)
+            accepted = accept(
+                claims.won, claims.mask_area, claims.kept, self.settings.overlap_threshold
+            )
+            tube, book = _draw(
+                frame, candidates, claims, accepted, sizes, state.book, self.settings
+            )
+            state = FrameFusionState(classes, book)
+            frames.append(tube)
+        return _join(frames), state
+
+    def finish(self, state: FrameFusionState | None) -> Iterator[PanopticTube]:
+        """Nothing is left: every frame was told when it came."""
+        return iter(())
+
+
+@dataclass(frozen=True, eq=False)
+class ClipFusionState:
+    """Memory of :class:`ClipFusion`: the windows so far, on the CPU."""
+
+    windows: tuple[tuple[TrackedQueries, tuple[Size, Size, Size]], ...] = ()
+
+
+class ClipFusion:
+    """Fuse a whole video at once: areas and classes are those of tubes.
+
+    The published protocol of query models: class logits averaged over all frames, areas counted
+    over the whole tube, so that a segment is in or out for the whole video. It keeps the mask
+    features and embeddings of all windows on the CPU and draws frame by frame at the end; only
+    one frame is ever at full resolution.
+    """
+
+    def __init__(self, settings: FusionSettings) -> None:
+        self.settings = settings
+
+    def __call__(
+        self, tracks: TrackedQueries, clip: Clip, state: ClipFusionState | None
+    ) -> tuple[None, ClipFusionState]:
+        """Remember one window (B = 1)."""
+        sizes = _sizes(tracks, clip)
+        state = state or ClipFusionState()
+        kept = tracks.to("cpu")
+        kept = replace(kept, track_ids=kept.track_ids.cpu())
+        return None, ClipFusionState((*state.windows, (kept, sizes)))
+
+    def finish(self, state: ClipFusionState | None) -> Iterator[PanopticTube]:
+        """Draw the video, one tube of one frame at a time."""
+        if state is None or not state.windows:
+            return
+        logits = torch.cat([_wide(window.class_logits[0]) for window, _ in state.windows])
+        candidates = select_candidates(
+            logits.mean(dim=0).softmax(dim=-1), self.settings.score_threshold
+        )
+        areas = torch.zeros(3, len(candidates), dtype=torch.int64)
+        for frame, sizes in _frames(state):
+            claims = _claim(frame, candidates, sizes)
+            areas += torch.stack([claims.won, claims.mask_area, claims.kept])
+        accepted = accept(*areas, self.settings.overlap_threshold)
+        book = IdentityBook()
+        for frame, sizes in _frames(state):
+            claims = _claim(frame, candidates, sizes)
+            tube, book = _draw(frame, candidates, claims, accepted, sizes, book, self.settings)
+            yield tube
+
+
+def _frames(
+    state: ClipFusionState,
+) -> Iterator[tuple[TrackedQueries, tuple[Size, Size, Size]]]:
+    for window, sizes in state.windows:
+        for t in range(window.num_frames):
+            yield window.select_frames(slice(t, t + 1)), sizes
+
+
+def _claim(
+    frame: TrackedQueries, candidates: Candidates, sizes: tuple[Size, Size, Size]
+) -> Claims:
+    """Let the candidates compete for the pixels of one frame at output size."""
+    embeds = _wide(frame.mask_embeds[0, 0, candidates.queries])
+    logits = torch.einsum("nc,chw->nhw", embeds, _wide(frame.mask_features[0, 0]))
+    return claim_pixels(candidates.scores, mask_probs(logits, *sizes).unsqueeze(1))
+
+
+def _draw(
+    frame: TrackedQueries,
+    candidates: Candidates,
+    claims: Claims,
+    accepted: Tensor,
+    sizes: tuple[Size, Size, Size],
+    book: IdentityBook,
+    settings: FusionSettings,
+) -> tuple[PanopticTube, IdentityBook]:
+    """Paint the accepted candidates of one frame, and read the depth of each in its own pixels."""
+    names, book, segments = _name(frame, candidates, accepted, book, settings)
+    owner = torch.where(claims.solid & _look_up(accepted, claims.owner), claims.owner, -1)
+    ids = torch.where(owner >= 0, _look_up(names, claims.owner), 0)
+    seen = set(torch.unique(ids).tolist())
+    depth = None
+    if settings.depth is not None and frame.has_depth:
+        depth = _compose_depth(frame, candidates.queries, owner, sizes, settings.depth)
+    visible = {number: segment for number, segment in segments.items() if number in seen}
+    return PanopticTube(ids.int(), visible, depth), book
+
+
+def _look_up(table: Tensor, index: Tensor) -> Tensor:
+    """``table[index]``; zeros where there are no candidates at all."""
+    if table.numel() == 0:
+        return torch.zeros_like(index, dtype=table.dtype)
+    return table[index]
+
+
+def _name(
+    frame: TrackedQueries,
+    candidates: Candidates,
+    accepted: Tensor,
+    book: IdentityBook,
+    settings: FusionSettings,
+) -> tuple[Tensor, IdentityBook, dict[int, Segment]]:
+    """Output ids of the accepted candidates as a (N,) int32 table, 0 for the others."""
+    places = torch.nonzero(accepted).flatten().tolist()
+    queries = candidates.queries[accepted]
+    tracks = frame.track_ids[0, queries].tolist()
+    class_ids = candidates.class_ids[accepted].tolist()
+    scores = candidates.scores[accepted].tolist()
+    ids, book = book.assign(tracks, class_ids, settings.thing_ids)
+    table = torch.zeros(len(candidates), dtype=torch.int32, device=frame.mask_features.device)
+    table[places] = torch.tensor(ids, dtype=torch.int32, device=table.device)
+    segments: dict[int, Segment] = {}
+    for number, class_id, score in zip(ids, class_ids, scores, strict=True):
+        if number in segments:  # several queries draw one stuff class
+            score = max(score, segments[number].score)
+        segments[number] = Segment(class_id, class_id in settings.thing_ids, score)
+    return table, book, segments
+
+
+def _compose_depth(
+    frame: TrackedQueries,
+    queries: Tensor,
+    owner: Tensor,
+    sizes: tuple[Size, Size, Size],
+    activation: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Segment depth inside its segment, the global query's depth elsewhere (MinDVPS, eq. 4).
+
+    Args:
+        frame: one frame (B = T = 1) with depth.
+        queries: (N,) the candidates' queries.
+        owner: (1, H, W) candidate that a pixel was drawn from, -1 for none.
+        sizes: padded, valid and output size.
+        activation: logits -> metres, applied before resizing.
+
+    Returns:
+        (1, H, W) float32 metres.
+    """
+    embeds = torch.cat([frame.global_depth[0], frame.depth_embeds[0, 0, queries]])
+    logits = torch.einsum("nc,chw->nhw", _wide(embeds), _wide(frame.mask_features[0, 0]))
+    metres = to_output_size(activation(logits), *sizes)  # (1 + N, H, W)
+    return metres.gather(0, owner + 1).float()
+
+
+def _join(frames: list[PanopticTube]) -> PanopticTube:
+    segments: dict[int, Segment] = {}
+    for frame in frames:
+        segments.update(frame.segments)
+    has_depth = all(frame.depth is not None for frame in frames)
+    return PanopticTube(
+        ids=torch.cat([frame.ids for frame in frames]),
+        segments=segments,
+        depth=torch.cat([frame.depth for frame in frames]) if has_depth else None,
+    )
+
+
+def _sizes(tracks: TrackedQueries, clip: Clip) -> tuple[Size, Size, Size]:
+    if tracks.class_logits.shape[0] != 1 or clip.batch_size != 1:
+        raise ValueError(
+            f"fusion follows one video at a time, got a batch of {tracks.class_logits.shape[0]}; "
+            f"call it once per clip"
+        )
+    return clip.padded_size, clip.valid_sizes[0], clip.original_sizes[0]
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """At least float32: thresholds must not depend on half-precision rounding."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

@@ -1,0 +1,119 @@
+"""The stages in one readable forward.
+
+frames -> segmenter -> tracker -> (refiner) -> panoptic fusion -> PanopticTube
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import nn
+
+from .panoptic.query_fusion import PanopticFusion
+from .structures import (
+    Clip,
+    DenoisingQueries,
+    PanopticTube,
+    SegmenterOutput,
+    StreamState,
+    TrackedQueries,
+)
+from .tracker import Tracker
+
+
+class Segmenter(Protocol):
+    """Frames -> queries; the state is None for segmenters without memory."""
+
+    def __call__(
+        self, clip: Clip, state: Any, denoising: DenoisingQueries | None = None
+    ) -> tuple[SegmenterOutput, Any]:
+        """Segment the frames of one window."""
+        ...
+
+
+class Refiner(Protocol):
+    """Tracked queries -> refined queries, with past and future in view."""
+
+    def __call__(self, tracks: TrackedQueries, state: Any) -> tuple[TrackedQueries, Any]:
+        """Refine one window."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class RawOutput:
+    """Everything before panoptic fusion; what training needs.
+
+    Attributes:
+        segmented: the segmenter's queries, auxiliary layers included, in decoder order.
+        tracks: the same queries in track order, refined if there is a refiner.
+    """
+
+    segmented: SegmenterOutput
+    tracks: TrackedQueries
+
+
+class DVPSPipeline(nn.Module):
+    """A video (depth-aware) panoptic segmenter from ready-made stages.
+
+    Args:
+        segmenter: stage 1.
+        tracker: stage 2.
+        refiner: stage 3, or None.
+        fusion: stage 4.
+    """
+
+    def __init__(
+        self,
+        segmenter: nn.Module,
+        tracker: nn.Module,
+        refiner: nn.Module | None = None,
+        *,
+        fusion: PanopticFusion,
+    ) -> None:
+        super().__init__()
+        self.segmenter: Segmenter = segmenter
+        self.tracker: Tracker = tracker
+        self.refiner: Refiner | None = refiner
+        self.fusion = fusion
+
+    def raw(
+        self, clip: Clip, state: StreamState, denoising: DenoisingQueries | None = None
+    ) -> tuple[RawOutput, StreamState]:
+        """Run the learned stages.
+
+        Args:
+            clip: B clips of T frames.
+            state: memory of the window before; ``StreamState()`` starts videos.
+            denoising: noised ground truth to restore, in training only.
+
+        Returns:
+            Raw output, and the state with the fusion's part unchanged.
+        """
+        segmented, seen = self.segmenter(clip, state.segmenter, denoising)
+        tracks, identities = self.tracker(segmented.queries, state.tracker)
+        refined = state.refiner
+        if self.refiner is not None:
+            tracks, refined = self.refiner(tracks, state.refiner)
+        return RawOutput(segmented, tracks), StreamState(seen, identities, refined, state.fusion)
+
+    def step(self, clip: Clip, state: StreamState) -> tuple[PanopticTube | None, StreamState]:
+        """Run one window of one video.
+
+        Args:
+            clip: one clip (B = 1).
+            state: memory of the window before; ``StreamState()`` starts a video. A video cut
+                anywhere and resumed gives the same tubes.
+
+        Returns:
+            The tube of this window, or None where the fusion waits for the end of the video; and
+            the state to pass with the next window.
+        """
+        output, state = self.raw(clip, state)
+        tube, fused = self.fusion(output.tracks, clip, state.fusion)
+        return tube, StreamState(state.segmenter, state.tracker, state.refiner, fused)
+
+    def finish(self, state: StreamState) -> Iterator[PanopticTube]:
+        """What is left to say once a video has ended, lazily in frame order."""
+        return self.fusion.finish(state.fusion)

@@ -1,0 +1,23 @@
+"""What every tracker of query results is."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from ..structures import FrameQueries, TrackedQueries
+
+
+class Tracker(Protocol):
+    """Give per-frame queries identities that last over the stream."""
+
+    def __call__(self, queries: FrameQueries, state: Any) -> tuple[TrackedQueries, Any]:
+        """Track the T frames of one window.
+
+        Args:
+            queries: per frame, in no particular order.
+            state: what the previous call on this video returned; None at its start.
+
+        Returns:
+            The same queries with place q = one identity in all frames, and the new state.
+        """
+        ...
