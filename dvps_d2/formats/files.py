@@ -21,11 +21,11 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` and rename it there if all went well.
 
     The folder is made when it is missing. A process that is killed leaves a hidden
-    ``.<name>.<pid>.part`` file and never a half-written ``path``.
+    ``.<name>.<pid>.part`` file (with the ending of ``path``) and never a half-written ``path``.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}{PARTIAL_SUFFIX}")
+    partial = target.with_name(f".{target.stem}.{os.getpid()}{PARTIAL_SUFFIX}{target.suffix}")
     try:
         yield partial
         os.replace(partial, target)

@@ -76,7 +76,7 @@ def test_missing_depth_is_logged_and_missing_label_is_an_error(root, caplog):
     with pytest.raises(ValueError, match="has no depth"):
         READER.read_depth(frame)
     (root / "video_sequence/train" / f"{stem}_gtFine_instanceTrainIds.png").unlink()
-    with pytest.raises(TreeError, match="video 000003, frame 0 has no .*instanceTrainIds"):
+    with pytest.raises(TreeError, match=r"video 000003, frame 0 has no .*instanceTrainIds"):
         READER.load_records(root, "train")
 
 
@@ -114,7 +114,7 @@ def test_unknown_split_and_two_files_for_one_frame(root):
 def test_wrong_bit_depth_and_unknown_class_name_the_file(root):
     frame = READER.load_records(root, "train")[0]["frames"][0]
     write_png(frame["pan_seg_file_name"], np.zeros((1, 3), np.uint8))
-    with pytest.raises(FormatError, match="instanceTrainIds.*expected 16 bits per channel, found"):
+    with pytest.raises(FormatError, match=r"instanceTrainIds.*expected 16 bits per channel, found"):
         READER.read_panoptic(frame)
     write_png(frame["pan_seg_file_name"], np.array([[25001, 0, 32000]], np.uint16))
     with pytest.raises(FormatError, match="holds 25001 in 1 pixels: class 25 does not exist"):

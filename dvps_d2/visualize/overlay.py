@@ -1,0 +1,124 @@
+"""Segments over the picture: colours, boundaries, track ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from dvps_d2.visualize.palette import Palette
+from dvps_d2.visualize.segments import SegmentMap
+from dvps_d2.visualize.text import put_text, text_size
+
+LEAST_LABEL_AREA = 0.0012  # of the frame: smaller things go without a label
+
+
+def draw_overlay(
+    image: np.ndarray,
+    segments: SegmentMap,
+    palette: Palette,
+    *,
+    opacity: float = 0.6,
+    boundaries: bool = True,
+    track_labels: bool = True,
+    names: Sequence[str] | None = None,
+) -> np.ndarray:
+    """The picture with its segments laid over it.
+
+    Args:
+        image: (H, W, 3) uint8, RGB.
+        segments: the frame's segments, (H, W).
+        palette: colours.
+        opacity: 0 shows the picture only, 1 the colours only. Void always shows the picture.
+        boundaries: draw a thin line between segments, bright around things.
+        track_labels: write track ids into things that are large enough.
+        names: class names; where given and where there is room, labels read "car 4".
+
+    Returns:
+        (H, W, 3) uint8, RGB; a new array.
+
+    Raises:
+        ValueError: shapes differ, or opacity is outside 0..1.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f"image must be (H, W, 3) uint8, got {image.shape} {image.dtype}")
+    if segments.index.shape != image.shape[:2]:
+        raise ValueError(f"segments are {segments.index.shape}, but the image is {image.shape[:2]}")
+    if not 0 <= opacity <= 1:
+        raise ValueError(f"opacity must be in 0..1, got {opacity}")
+    colors = paint(segments, palette, background=image)
+    drawn = cv2.addWeighted(colors, opacity, image, 1 - opacity, 0)
+    if boundaries:
+        draw_boundaries(drawn, segments)
+    if track_labels:
+        _draw_labels(drawn, segments, names)
+    return drawn
+
+
+def paint(
+    segments: SegmentMap, palette: Palette, background: np.ndarray | None = None
+) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of plain segment colours.
+
+    Args:
+        segments: the frame's segments.
+        palette: colours.
+        background: (H, W, 3) shown where there is void; black without it.
+    """
+    table = np.zeros((len(segments.class_ids), 4), np.uint8)
+    table[:, :3] = palette.colors(segments.class_ids, segments.track_ids)
+    # One 32-bit word per pixel: looking up rows of three bytes is several times slower.
+    words = np.take(table.view("<u4")[:, 0], segments.index)
+    painted = cv2.cvtColor(words.view(np.uint8).reshape(*words.shape, 4), cv2.COLOR_RGBA2RGB)
+    if background is not None:
+        void = (segments.index == 0).astype(np.uint8)
+        cv2.copyTo(background, void, painted)
+    return painted
+
+
+def draw_boundaries(drawn: np.ndarray, segments: SegmentMap) -> None:
+    """Draw lines between segments in place: light around things, dark between stuff."""
+    index = segments.index
+    edge = np.zeros(index.shape, np.uint8)
+    edge[:, 1:] = index[:, 1:] != index[:, :-1]
+    edge[1:] |= index[1:] != index[:-1]
+    reach = max(1, round(index.shape[0] / 500))
+    if reach > 1:
+        edge = cv2.dilate(edge, np.ones((reach, reach), np.uint8))
+    is_track = (segments.track_ids > 0).astype(np.uint8)
+    around = np.take(is_track, index)
+    around = cv2.dilate(around, np.ones((3, 3), np.uint8))
+    drawn[edge.astype(bool)] //= 2
+    cv2.add(drawn, (110, 110, 110, 0), dst=drawn, mask=edge & around)
+
+
+def _draw_labels(drawn: np.ndarray, segments: SegmentMap, names: Sequence[str] | None) -> None:
+    height, width = segments.index.shape
+    letters = int(np.clip(height / 55, 7, 26))
+    step = max(1, height // 256)  # places are found on a coarse grid
+    coarse = segments.index[::step, ::step]
+    areas = np.bincount(coarse.ravel(), minlength=len(segments.track_ids)) * step * step
+    least = max(LEAST_LABEL_AREA * height * width, 1.5 * letters * letters)
+    rows = np.flatnonzero((segments.track_ids > 0) & (areas >= least))
+    for row in rows[np.argsort(areas[rows])]:  # the largest last, on top
+        x, y, room = _roomiest_place(coarse == row)
+        text = str(segments.track_ids[row])
+        if names is not None:
+            full = f"{names[segments.class_ids[row]]} {text}"
+            text = full if text_size(full, letters)[0] <= 2.6 * room * step else text
+        text_width, _ = text_size(text, letters)
+        left = int(np.clip((x + 0.5) * step - text_width / 2, 1, max(1, width - text_width - 1)))
+        baseline = int(np.clip((y + 0.5) * step + letters / 2, letters + 1, height - 2))
+        put_text(drawn, text, left, baseline, letters)
+
+
+def _roomiest_place(mask: np.ndarray) -> tuple[int, int, float]:
+    """(x, y, radius) of a large circle inside a mask, near its middle."""
+    ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    crop = mask[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1].astype(np.uint8)
+    inside = cv2.distanceTransform(cv2.copyMakeBorder(crop, 1, 1, 1, 1, 0), cv2.DIST_L2, 3)
+    radius = float(inside.max())
+    y, x = np.nonzero(inside >= 0.9 * radius)
+    best = np.argmin((y - inside.shape[0] / 2) ** 2 + (x - inside.shape[1] / 2) ** 2)
+    return int(x[best]) - 1 + int(xs[0]), int(y[best]) - 1 + int(ys[0]), radius
