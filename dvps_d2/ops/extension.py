@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from . import registration
+
 SUFFIXES = (".so", ".pyd", ".dylib")
 _DISPATCH_KEYS = {"cpu": "CPU", "cuda": "CUDA"}
 
@@ -20,12 +22,13 @@ def _find() -> Path | None:
 def _load(file: Path) -> str | None:
     """Load the library; the message of the loader where it refuses."""
     try:
-        torch.ops.load_library(file)
+        torch.ops.load_library(str(file))
     except OSError as error:
         return (
             f"{file} was built for another machine or another torch than {torch.__version__} and "
             f"does not load: {error}"
         )
+    registration.register()
     return None
 
 

@@ -1,5 +1,6 @@
 """Front door of multi-scale deformable attention."""
 
+import torch
 from torch import Tensor
 
 from . import reference
@@ -40,4 +41,8 @@ def ms_deform_attn(
     check_arguments(value, level_shapes, locations, weights)
     if active_path(value.device.type) == "reference":
         return reference.sample_and_sum(value, level_shapes, locations, weights)
-    raise NotImplementedError
+    compute = torch.float64 if value.dtype == torch.float64 else torch.float32
+    sizes = [size for shape in level_shapes for size in shape]
+    return torch.ops.dvps_d2.ms_deform_attn(
+        value, sizes, locations.to(compute), weights.to(compute)
+    )

@@ -1,0 +1,12 @@
+// Schemas of the operators. Fake kernels, autograd and autocast are registered from Python.
+#include <torch/csrc/stable/library.h>
+
+STABLE_TORCH_LIBRARY(dvps_d2, library) {
+  library.def(
+      "ms_deform_attn(Tensor value, SymInt[] level_shapes, Tensor locations, Tensor weights) "
+      "-> Tensor");
+  library.def(
+      "ms_deform_attn_backward(Tensor grad_output, Tensor value, SymInt[] level_shapes, "
+      "Tensor locations, Tensor weights) -> (Tensor, Tensor, Tensor)");
+  library.def("cpu_capability() -> str");
+}

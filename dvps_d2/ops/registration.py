@@ -1,0 +1,74 @@
+"""What ``torch.library`` needs to know about the compiled operators beyond their kernels.
+
+The schemas come from the extension: ``dvps_d2::ms_deform_attn(value, level_shapes, locations,
+weights)`` with the (H, W) pairs in one flat list, and ``dvps_d2::ms_deform_attn_backward``. Here are
+their fake kernels (shapes only, for ``torch.compile`` and ``torch.export``), the autograd formula
+and the autocast rule.
+"""
+
+import torch
+from torch import Tensor
+
+OP = "dvps_d2::ms_deform_attn"
+BACKWARD_OP = "dvps_d2::ms_deform_attn_backward"
+
+# Kept alive: dropping a Library takes its kernels away again.
+_library = torch.library.Library("dvps_d2", "FRAGMENT")
+
+
+def register() -> None:
+    """Register everything; called once, after the extension has been loaded."""
+    torch.library.register_fake(OP, _fake)
+    torch.library.register_fake(BACKWARD_OP, _fake_backward)
+    torch.library.register_autograd(OP, _backward, setup_context=_save_inputs)
+    torch.library.register_autograd(BACKWARD_OP, _no_second_derivative)
+    for device_type in ("cpu", "cuda"):
+        _library.impl("ms_deform_attn", _autocast(device_type), f"Autocast{device_type.upper()}")
+
+
+def _fake(value: Tensor, level_shapes: list[int], locations: Tensor, weights: Tensor) -> Tensor:
+    batch, _, heads, head_dim = value.shape
+    return value.new_empty(batch, locations.shape[1], heads * head_dim)
+
+
+def _fake_backward(
+    grad_output: Tensor, value: Tensor, level_shapes: list[int], locations: Tensor, weights: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    return (
+        value.new_empty(value.shape),
+        locations.new_empty(locations.shape),
+        weights.new_empty(weights.shape),
+    )
+
+
+def _save_inputs(ctx, inputs, output) -> None:
+    value, ctx.level_shapes, locations, weights = inputs
+    ctx.save_for_backward(value, locations, weights)
+
+
+def _backward(ctx, grad_output: Tensor) -> tuple[Tensor, None, Tensor, Tensor]:
+    value, locations, weights = ctx.saved_tensors
+    grad_value, grad_locations, grad_weights = torch.ops.dvps_d2.ms_deform_attn_backward(
+        grad_output, value, ctx.level_shapes, locations, weights
+    )
+    return grad_value, None, grad_locations, grad_weights
+
+
+def _no_second_derivative(ctx, *grads: Tensor) -> None:
+    raise NotImplementedError(
+        "ms_deform_attn has no second derivative; a gradient penalty must not reach through it"
+    )
+
+
+def _autocast(device_type: str):
+    def cast_and_call(
+        value: Tensor, level_shapes: list[int], locations: Tensor, weights: Tensor
+    ) -> Tensor:
+        """Features in the autocast dtype; coordinates need the bits of float32."""
+        if value.dtype != torch.float64:
+            value = value.to(torch.get_autocast_dtype(device_type))
+            locations, weights = locations.float(), weights.float()
+        with torch.autocast(device_type, enabled=False):
+            return torch.ops.dvps_d2.ms_deform_attn(value, level_shapes, locations, weights)
+
+    return cast_and_call
