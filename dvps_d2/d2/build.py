@@ -99,7 +99,7 @@ def sky_depth(cfg: Any) -> dict[int, float]:
     """Class id of the sky -> metres that are shown there; empty without the sky rule."""
     if not (cfg.MODEL.DVPS.DEPTH.ENABLED and cfg.MODEL.DVPS.DEPTH.SKY_RULE):
         return {}
-    names = _metadata(cfg).class_names
+    names = _metadata(cfg).thing_classes
     return {names.index("sky"): cfg.MODEL.DVPS.DEPTH.MAX} if "sky" in names else {}
 
 
@@ -131,10 +131,10 @@ def _metadata(cfg: Any) -> Any:
     if not names:
         raise ValueError("set DATASETS.TRAIN or DATASETS.TEST: the dataset names the classes")
     metadata = MetadataCatalog.get(names[0])
-    classes = metadata.get("class_names")
+    classes = metadata.get("thing_classes")
     if classes is None:
         raise ValueError(
-            f"dataset {names[0]!r} is not registered with class_names and thing_ids; use "
+            f"dataset {names[0]!r} is not registered with thing_classes and thing_ids; use "
             f"dvps_d2.d2.register_video_dataset"
         )
     if len(classes) != cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES:

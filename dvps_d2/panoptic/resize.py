@@ -12,6 +12,8 @@ def resize(maps: Tensor, size: Size) -> Tensor:
     """Bilinear (half-pixel centres) resize of the last two axes; any number of leading axes."""
     if tuple(maps.shape[-2:]) == tuple(size):
         return maps
+    if maps.numel() == 0:  # no candidates: nothing to interpolate
+        return maps.new_zeros((*maps.shape[:-2], *size))
     flat = maps.reshape(1, -1, *maps.shape[-2:])
     out = F.interpolate(flat, size=tuple(size), mode="bilinear", align_corners=False)
     return out.reshape(*maps.shape[:-2], *size)

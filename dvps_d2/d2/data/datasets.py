@@ -60,7 +60,6 @@ def register_video_dataset(
     colors = [list(color) for color in table.colors]
     MetadataCatalog.get(name).set(
         reader=reader,
-        class_names=names,
         thing_ids=list(table.thing_ids),
         class_colors=colors,
         eval_classes=counted,

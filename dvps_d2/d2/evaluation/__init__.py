@@ -22,16 +22,14 @@ PROTOCOL_OF_TYPE: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-def build_evaluator(
-    cfg: Any, dataset_name: str, output_dir: str | None = None
-) -> DatasetEvaluator:
+def build_evaluator(cfg: Any, dataset_name: str, output_dir: str | None = None) -> DatasetEvaluator:
     """The evaluator of a registered dataset.
 
     Args:
         cfg: configuration; nothing in it is needed so far.
         dataset_name: registered name. Its metadata has ``evaluator_type`` (a key of
-            ``PROTOCOL_OF_TYPE``), ``reader``, ``class_names``, ``thing_ids`` and optionally
-            ``eval_classes``, the class ids that enter the averages.
+            ``PROTOCOL_OF_TYPE``), ``reader`` (a key of ``formats.READERS``, which also holds the
+            classes) and optionally ``eval_classes``, the class ids that enter the averages.
         output_dir: folder for the results as JSON; None = write nothing.
 
     Raises:

@@ -56,7 +56,8 @@ class VideoPanopticEvaluator(DatasetEvaluator):
         self.protocol = protocol
         self.output_dir = None if output_dir is None else Path(output_dir)
         self._reader = READERS[metadata.reader]
-        self._classes = ClassSet(tuple(metadata.class_names), tuple(metadata.thing_ids))
+        table = self._reader.categories
+        self._classes = ClassSet(tuple(table.names), tuple(table.thing_ids))
         self._records: dict[str, Mapping[str, Any]] | None = None
         self.reset()
 
