@@ -1,0 +1,274 @@
+"""Outputs and ground truth -> a dict of weighted losses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dvps_d2.depth import compose_by_owner
+from dvps_d2.structures import ClipTargets, FrameQueries, SegmenterOutput
+
+from .denoising import DenoisingPlan
+from .depth import DepthLoss
+from .mask import dice_loss, sigmoid_bce_loss
+from .matcher import HungarianMatcher, Pairs
+from .precision import at_least_float32, dot_products, full_precision
+from .sampling import MaskSampling
+from .targets import FrameTargets
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """What each loss counts in the total.
+
+    Attributes:
+        classification: cross entropy over the classes and "no object".
+        mask: binary cross entropy of masks.
+        dice: dice of masks.
+        depth: the composed depth map (lambda_depth; the weights of its three terms are in
+            :class:`DepthLoss`).
+        global_depth: the global depth map on all pixels, also inside segments, which equation 4
+            of MinDVPS leaves to the segments' queries.
+        denoising: factor on all losses of denoising queries.
+
+    Source: Mask2Former's 2 / 5 / 5; Kim et al., MinDVPS, 2023, equations 1 and 3.
+    """
+
+    classification: float = 2.0
+    mask: float = 5.0
+    dice: float = 5.0
+    depth: float = 1.0
+    global_depth: float = 0.0
+    denoising: float = 1.0
+
+
+class SetCriterion(nn.Module):
+    """Losses of a query segmenter, for its last layer and every earlier supervised one.
+
+    Every frame is a sample of its own, and every layer is matched on its own; depth queries share
+    the pairs of the segmentation queries with the same index.
+
+    Args:
+        num_classes: K, without "no object".
+        matcher: pairs queries with segments.
+        sampling: where mask losses look; the matcher's strategy by default.
+        weights: what each loss counts.
+        no_object_weight: class weight of "no object" in the cross entropy.
+        depth_loss: needed when the predictions carry depth and the targets have it.
+        keep_absent: see :meth:`FrameTargets.from_clips`.
+
+    Source: Cheng et al., Mask2Former, 2022, section 3.3; Kim et al., MinDVPS, 2023, section 3.2.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        matcher: HungarianMatcher,
+        *,
+        sampling: MaskSampling | None = None,
+        weights: LossWeights = LossWeights(),
+        no_object_weight: float = 0.1,
+        depth_loss: DepthLoss | None = None,
+        keep_absent: bool = False,
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.matcher = matcher
+        self.sampling = sampling if sampling is not None else matcher.sampling
+        self.weights = weights
+        self.depth_loss = depth_loss
+        self.keep_absent = keep_absent
+        # The name is that of published checkpoints.
+        empty_weight = torch.ones(num_classes + 1)
+        empty_weight[-1] = no_object_weight
+        self.register_buffer("empty_weight", empty_weight)
+
+    def forward(
+        self,
+        output: SegmenterOutput,
+        targets: FrameTargets | Sequence[ClipTargets],
+        denoising: DenoisingPlan | None = None,
+    ) -> dict[str, Tensor]:
+        """Compute all losses.
+
+        Args:
+            output: predictions of B clips of T frames.
+            targets: B clips at the padded resolution of the images, stacked already or not.
+            denoising: what the denoising queries of ``output`` must restore.
+
+        Returns:
+            Weighted scalars to be summed: ``loss_class``, ``loss_mask``, ``loss_dice`` and, with
+            depth, ``loss_depth`` (``loss_global_depth`` where it has a weight) for the last
+            layer; with ``_aux0``, ``_aux1``, ... appended for the earlier ones; with ``_dn`` and
+            ``_dn_aux0``, ... for denoising queries. Always float32 (float64 for float64 inputs).
+
+        Raises:
+            ValueError: targets and predictions disagree about clips, frames or classes, or only
+                one of denoising output and plan is given.
+            FloatingPointError: see :meth:`HungarianMatcher.match_layers`.
+        """
+        layers = (*output.auxiliary, output.queries)
+        losses: dict[str, Tensor] = {}
+        with full_precision(output.queries.class_logits.device):
+            frames = targets
+            if not isinstance(targets, FrameTargets):
+                frames = FrameTargets.from_clips(targets, keep_absent=self.keep_absent)
+            self._check(output, frames, denoising)
+            num_masks = mean_over_processes(frames.count)
+            matched = self.matcher.match_layers(layers, frames)
+            for suffix, layer, pairs in zip(_suffixes(len(layers)), layers, matched, strict=True):
+                terms = self._matched_terms(layer, pairs, frames, num_masks)
+                losses.update(self._weigh(terms, suffix))
+            if denoising is not None:
+                suffixes = _suffixes(len(output.denoising))
+                for suffix, layer in zip(suffixes, output.denoising, strict=True):
+                    terms = self._denoising_terms(layer, denoising, frames, num_masks)
+                    losses.update(self._weigh(terms, "_dn" + suffix, self.weights.denoising))
+        return losses
+
+    def _matched_terms(
+        self, layer: FrameQueries, pairs: Pairs, frames: FrameTargets, num_masks: Tensor
+    ) -> dict[str, Tensor]:
+        classes = frames.class_ids.new_full((len(frames.class_ids), layer.num_queries), self.num_classes)
+        frame, _, query, row = pairs.flat()
+        classes[frame, query] = frames.class_ids[frame, row]
+        logits = at_least_float32(layer.class_logits.flatten(0, 1))
+        terms = {"class": class_loss(logits, classes, self.empty_weight)}
+        terms.update(self._mask_terms(layer, pairs, frames, num_masks))
+        if self.depth_loss is not None and layer.has_depth and frames.depth is not None:
+            terms.update(self._depth_terms(layer, pairs, frames))
+        return terms
+
+    def _denoising_terms(
+        self, layer: FrameQueries, plan: DenoisingPlan, frames: FrameTargets, num_masks: Tensor
+    ) -> dict[str, Tensor]:
+        pairs = plan.pairs
+        frame, _, query, row = pairs.flat()
+        logits = at_least_float32(layer.class_logits.flatten(0, 1))[frame, query]
+        wrong = F.cross_entropy(logits, frames.class_ids[frame, row], reduction="sum")
+        terms = {"class": wrong / max(len(frame), 1)}
+        terms.update(self._mask_terms(layer, pairs, frames, num_masks * plan.groups))
+        return terms
+
+    def _mask_terms(
+        self, layer: FrameQueries, pairs: Pairs, frames: FrameTargets, num_masks: Tensor
+    ) -> dict[str, Tensor]:
+        frame, slot, _, row = pairs.flat()
+        logits = paired_logits(layer.mask_embeds, layer.mask_features, pairs)[frame, slot]
+        logits, masks = self.sampling.for_loss(logits, frames, frame, row)
+        return {
+            "mask": sigmoid_bce_loss(logits, masks, num_masks),
+            "dice": dice_loss(logits, masks, num_masks),
+        }
+
+    def _depth_terms(
+        self, layer: FrameQueries, pairs: Pairs, frames: FrameTargets
+    ) -> dict[str, Tensor]:
+        size = tuple(layer.mask_features.shape[-2:])
+        everywhere = at_least_float32(layer.global_depth_logits().flatten(0, 1))
+        segments = paired_logits(layer.depth_embeds, layer.mask_features, pairs)
+        owner = pairs.slot_of(frames.owner(size), frames.class_ids.shape[1])
+        target = frames.depth_at(size)
+        composed = compose_by_owner(everywhere, segments, owner)
+        terms = {"depth": self.depth_loss(composed, target)}
+        if self.weights.global_depth:
+            terms["global_depth"] = self.depth_loss(everywhere, target)
+        return terms
+
+    def _weigh(
+        self, terms: dict[str, Tensor], suffix: str, factor: float = 1.0
+    ) -> dict[str, Tensor]:
+        """The one place where weights are applied."""
+        weights = {
+            "class": self.weights.classification,
+            "mask": self.weights.mask,
+            "dice": self.weights.dice,
+            "depth": self.weights.depth,
+            "global_depth": self.weights.global_depth,
+        }
+        return {
+            f"loss_{name}{suffix}": term * (weights[name] * factor) for name, term in terms.items()
+        }
+
+    def _check(
+        self,
+        output: SegmenterOutput,
+        targets: FrameTargets,
+        denoising: DenoisingPlan | None,
+    ) -> None:
+        queries = output.queries
+        if queries.num_classes != self.num_classes:
+            raise ValueError(
+                f"class_logits have {queries.num_classes} classes and no-object, but the "
+                f"criterion was built for num_classes={self.num_classes}"
+            )
+        count, length = queries.class_logits.shape[:2]
+        if (len(targets.class_ids), targets.num_frames) != (count * length, length):
+            raise ValueError(
+                f"predictions are for {count} clips of {length} frames, targets for "
+                f"{len(targets.class_ids) // targets.num_frames} clips of {targets.num_frames}"
+            )
+        ids = targets.class_ids
+        if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < self.num_classes:
+            raise ValueError(
+                f"class_ids of targets must be in 0..{self.num_classes - 1}, got "
+                f"{ids.unique().tolist()}; map dataset ids to contiguous class ids first"
+            )
+        if (denoising is None) != (not output.denoising):
+            raise ValueError(
+                "denoising queries need both their predictions and their plan: output.denoising "
+                f"has {len(output.denoising)} layers, the plan is "
+                f"{'missing' if denoising is None else 'given'}"
+            )
+
+
+def class_loss(logits: Tensor, classes: Tensor, class_weights: Tensor) -> Tensor:
+    """Weighted mean cross entropy over all queries.
+
+    Args:
+        logits: (F, Q, K+1).
+        classes: (F, Q) int64, K for "no object".
+        class_weights: (K+1,).
+
+    Returns:
+        Scalar; 0 if no query has any weight.
+    """
+    weights = class_weights.to(logits.dtype)
+    total = F.cross_entropy(logits.flatten(0, 1), classes.flatten(), weights, reduction="sum")
+    return total / weights[classes].sum().clamp(min=torch.finfo(logits.dtype).tiny)
+
+
+def paired_logits(embeds: Tensor, features: Tensor, pairs: Pairs) -> Tensor:
+    """Dot products of the paired queries' embeddings with the features of their frame.
+
+    Args:
+        embeds: (B, T, Q, C).
+        features: (B, T, C, h, w).
+        pairs: R pairs in each of F = B * T frames.
+
+    Returns:
+        (F, R, h, w), at least float32; meaningless where a pair is padding.
+    """
+    embeds = embeds.flatten(0, 1)
+    chosen = embeds.gather(1, pairs.query.unsqueeze(-1).expand(-1, -1, embeds.shape[-1]))
+    logits = dot_products(chosen, features.flatten(0, 1).flatten(2))
+    return logits.unflatten(-1, features.shape[-2:])
+
+
+def mean_over_processes(count: Tensor) -> Tensor:
+    """A count averaged over all training processes, and at least 1, so that it can divide."""
+    if dist.is_available() and dist.is_initialized():
+        count = count.clone()
+        dist.all_reduce(count)
+        count = count / dist.get_world_size()
+    return count.clamp(min=1)
+
+
+def _suffixes(count: int) -> list[str]:
+    """``_aux0``, ``_aux1``, ... for the earlier layers and nothing for the last."""
+    return [f"_aux{index}" for index in range(count - 1)] + [""] * (count > 0)

@@ -1,0 +1,113 @@
+"""Depth losses of MinDVPS: scale-invariant logarithmic, absolute relative, squared relative.
+
+All of them return one value per frame, a mean over its valid pixels, and 0 for frames without
+any; :func:`mean_over_frames` then leaves such frames out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dvps_d2.depth import DepthActivation
+
+# Inside the square root, whose gradient at 0 is infinite: 1e-6 of relative error is no error.
+SQUARE_EPSILON = 1e-12
+
+
+def scale_invariant_log_loss(
+    log_depth: Tensor, target: Tensor, valid: Tensor, variance_focus: float = 1.0
+) -> Tensor:
+    """mean(g^2) - variance_focus * mean(g)^2 with g = log d - log d*.
+
+    Args:
+        log_depth: (F, ...) natural logarithm of the predicted metres.
+        target: (F, ...) metres, > 0 where valid.
+        valid: (F, ...) bool.
+        variance_focus: 1 ignores a common factor of all depths, 0 punishes it in full.
+
+    Returns:
+        (F,) >= 0 for a focus in 0..1.
+
+    Source: Eigen et al., 2014, equation 4 (their lambda is 0.5).
+    """
+    error = log_depth - torch.where(valid, target, 1.0).log()
+    mean = frame_mean(error, valid)
+    return frame_mean(error.square(), valid) - variance_focus * mean.square()
+
+
+def absolute_relative_loss(depth: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """mean(|d - d*| / d*), (F,); arguments as above with ``depth`` in metres."""
+    return frame_mean(_relative(depth, target, valid).abs(), valid)
+
+
+def square_relative_loss(depth: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """sqrt(mean(((d - d*) / d*)^2)), (F,); arguments as above with ``depth`` in metres.
+
+    Source: Geiger et al., KITTI, 2012, in the root form that ViP-DeepLab (Qiao et al., 2021) uses.
+    """
+    square = frame_mean(_relative(depth, target, valid).square(), valid)
+    return (square + SQUARE_EPSILON).sqrt() - SQUARE_EPSILON**0.5
+
+
+def frame_mean(values: Tensor, valid: Tensor) -> Tensor:
+    """(F,) means of (F, ...) values over valid pixels; 0, with zero gradient, without any."""
+    kept = torch.where(valid, values, 0.0).flatten(1).sum(-1)
+    return kept / valid.flatten(1).sum(-1).clamp(min=1)
+
+
+def mean_over_frames(values: Tensor, valid: Tensor) -> Tensor:
+    """Mean of (F,) values over frames with any valid pixel; 0 if there is none."""
+    counted = valid.flatten(1).any(-1)
+    return torch.where(counted, values, 0.0).sum() / counted.sum().clamp(min=1)
+
+
+def valid_depth(target: Tensor, max_depth: float) -> Tensor:
+    """Pixels to learn from: measured (> 0) and nearer than ``max_depth``, where labels are cut."""
+    return (target > 0) & (target < max_depth)
+
+
+def _relative(depth: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    return (depth - target) / torch.where(valid, target, 1.0)
+
+
+@dataclass(frozen=True)
+class DepthLoss:
+    """The weighted sum of the three losses, from logits.
+
+    Attributes:
+        activation: turns logits into metres.
+        si_weight, abs_weight, sq_weight: weights of the terms (lambda_si, lambda_abs, lambda_sq).
+        variance_focus: of the scale-invariant term.
+        max_depth: ground truth from here on (metres) is ignored; the activation's by default.
+
+    Source: Kim et al., MinDVPS, 2023, equation 2.
+    """
+
+    activation: DepthActivation = DepthActivation()
+    si_weight: float = 1.0
+    abs_weight: float = 1.0
+    sq_weight: float = 1.0
+    variance_focus: float = 1.0
+    max_depth: float | None = None
+
+    def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Compare (F, h, w) logits with (F, h, w) metres, 0 = none.
+
+        Returns:
+            Scalar float32, mean over frames with any valid pixel; 0 if there is none, with zero
+            gradient.
+        """
+        limit = self.activation.max_depth if self.max_depth is None else self.max_depth
+        valid = valid_depth(target, limit)
+        depth = self.activation(logits)
+        log_depth = self.activation.log_metres(logits)
+        focus = self.variance_focus
+        per_frame = (
+            self.si_weight * scale_invariant_log_loss(log_depth, target, valid, focus)
+            + self.abs_weight * absolute_relative_loss(depth, target, valid)
+            + self.sq_weight * square_relative_loss(depth, target, valid)
+        )
+        return mean_over_frames(per_frame, valid)
