@@ -111,8 +111,8 @@ def counted_classes(counts: TubeCounts, protocol: Protocol, num_classes: int) ->
 
 def _average(pq, sq, rq, counts: TubeCounts, members: np.ndarray, protocol: Protocol) -> dict:
     number = int(members.sum())
-    if number == 0:
-        reason = "no tube of any of these classes in truth or prediction"
+    if number == 0 or not counts.occurs.any():
+        reason = "no tube in truth or prediction"
         return {"pq": None, "sq": None, "rq": None, "classes": 0, "reason": reason}
     hopeless = np.flatnonzero(members & (counts.tp == 0))
     if protocol.nan_without_tp and len(hopeless):

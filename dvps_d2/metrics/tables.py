@@ -228,7 +228,7 @@ def count_pairs(
     Raises:
         ValueError: the maps differ in size, or are not integer maps.
     """
-    _check_maps(truth, pred, levels)
+    check_maps(truth, pred, levels)
     if truth.size == 0:
         empty = np.zeros(0, np.int64)
         return PairCounts(empty, empty, np.zeros((0, num_levels), np.int64))
@@ -310,7 +310,12 @@ def _read_side(side, meaning, ids, totals):
     return segments, rows[inverse]
 
 
-def _check_maps(truth, pred, levels) -> None:
+def check_maps(truth: np.ndarray, pred: np.ndarray, levels: np.ndarray | None = None) -> None:
+    """Refuse maps that are not integer maps of one size.
+
+    Raises:
+        ValueError: with both sizes.
+    """
     for name, values in (("truth", truth), ("prediction", pred)):
         if values.ndim != 2 or values.dtype.kind not in "iu":
             raise ValueError(

@@ -9,7 +9,7 @@ import numpy as np
 from dvps_d2.metrics.depth import DepthCounts, clamp_truth, count_depth, error_levels
 from dvps_d2.metrics.protocols import ClassSet, Protocol
 from dvps_d2.metrics.stq import StqCounter, StqCounts
-from dvps_d2.metrics.tables import FrameTable, LabelMap, frame_table
+from dvps_d2.metrics.tables import FrameTable, LabelMap, check_maps, frame_table
 from dvps_d2.metrics.tubes import TubeCounts, WindowCounter
 
 
@@ -82,14 +82,15 @@ class VideoCounter:
             ValueError: sizes differ, a class is unknown, a list and its pixels disagree, or the
                 protocol needs depth that is not given.
         """
+        check_maps(truth.ids, pred.ids)
         levels, num_levels = None, 1
         needs_levels = "dvpq" in self.protocol.metrics and bool(self.protocol.thresholds)
         if needs_levels or self._depth is not None:
             truth_depth = self._check_depth(truth_depth, pred_depth, pred.ids.shape)
         if needs_levels:
             thresholds = self.protocol.thresholds
-            levels, num_levels = error_levels(pred_depth, truth_depth, thresholds), 1
-            num_levels += len(thresholds)
+            levels = error_levels(pred_depth, truth_depth, thresholds)
+            num_levels = len(thresholds) + 1
         table = frame_table(truth, pred, levels, num_levels)
         if self._depth is not None:
             self._depth += count_depth(
