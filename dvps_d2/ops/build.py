@@ -1,4 +1,4 @@
-"""How the compiled operators are built; for ``setup.py``, which runs this file without importing it.
+"""How the compiled operators are built; ``setup.py`` runs this file without importing the package.
 
 ``DVPS_BUILD_OPS=1`` asks for the build, and then a failure is a failure of the installation;
 ``0``, the default, leaves the plain-PyTorch path. CUDA kernels are added with ``FORCE_CUDA=1``, or

@@ -1,4 +1,4 @@
-"""Multi-scale deformable attention in plain PyTorch: what the compiled kernels are compared with."""
+"""Multi-scale deformable attention in plain PyTorch: what the kernels are compared with."""
 
 import torch
 import torch.nn.functional as F

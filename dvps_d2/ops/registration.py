@@ -1,9 +1,9 @@
 """What ``torch.library`` needs to know about the compiled operators beyond their kernels.
 
 The schemas come from the extension: ``dvps_d2::ms_deform_attn(value, level_shapes, locations,
-weights)`` with the (H, W) pairs in one flat list, and ``dvps_d2::ms_deform_attn_backward``. Here are
-their fake kernels (shapes only, for ``torch.compile`` and ``torch.export``), the autograd formula
-and the autocast rule.
+weights)`` with the (H, W) pairs in one flat list, and ``dvps_d2::ms_deform_attn_backward``. Here
+are their fake kernels (shapes only, for ``torch.compile`` and ``torch.export``), the autograd
+formula and the autocast rule.
 """
 
 import torch

@@ -173,7 +173,7 @@ def test_wrong_shapes_are_named_with_both_sides(path, changed, error, message):
 
 def test_wrong_level_shapes(path):
     value, shapes, locations, weights = random_inputs()
-    with pytest.raises(ValueError, match="names 1 levels.* has 2"):
+    with pytest.raises(ValueError, match=r"names 1 levels.* has 2"):
         ms_deform_attn(value, shapes[:1], locations, weights)
     with pytest.raises(ValueError, match="positive"):
         ms_deform_attn(value, [(3, 4), (-1, -2)], locations, weights)
