@@ -7,6 +7,7 @@ hooks, writers, checkpoints) and replaces what happens inside.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import time
@@ -131,6 +132,45 @@ class ClipTrainer(SimpleTrainer):
             self.average.load_state_dict(state_dict["average"])
 
 
+class TrainingCost(hooks.HookBase):
+    """Write what the training steps cost (evaluation left out) to ``training.json``.
+
+    Args:
+        folder: where to; ``{"iterations", "seconds", "cpu_seconds"}``, CPU seconds of this process
+            alone and its finished loader workers not included.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.cost = {"iterations": 0, "seconds": 0.0, "cpu_seconds": 0.0}
+
+    def before_step(self) -> None:
+        """Start the clocks."""
+        self._start = time.perf_counter(), time.process_time()
+
+    def after_step(self) -> None:
+        """Stop the clocks; this hook stands first, so that evaluation is not counted."""
+        wall, cpu = self._start
+        self.cost["iterations"] += 1
+        self.cost["seconds"] += time.perf_counter() - wall
+        self.cost["cpu_seconds"] += time.process_time() - cpu
+
+    def after_train(self) -> None:
+        """Write the file."""
+        if comm.is_main_process():
+            path = os.path.join(self.folder, "training.json")
+            with open(path, "w") as file:
+                json.dump(self.cost, file)
+
+    def state_dict(self) -> dict[str, float]:
+        """The cost so far, so that a resumed run counts on."""
+        return self.cost
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        """Continue counting."""
+        self.cost = dict(state)
+
+
 class Trainer(DefaultTrainer):
     """``DefaultTrainer`` for clips; subclass and override its class methods as usual."""
 
@@ -177,6 +217,7 @@ class Trainer(DefaultTrainer):
         built.append(hooks.EvalHook(self.cfg.TEST.EVAL_PERIOD, self._evaluate))
         if self._trainer.average is not None and comm.is_main_process():
             built.append(hooks.CallbackHook(after_train=self._save_average))
+        built.insert(0, TrainingCost(self.cfg.OUTPUT_DIR))
         return [*built, writer]
 
     def _evaluate(self) -> dict[str, Any]:
