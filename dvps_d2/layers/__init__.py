@@ -6,9 +6,10 @@ from dvps_d2.layers.attention import (
     SelfAttentionLayer,
     open_empty_rows,
 )
-from dvps_d2.layers.conv import ConvNorm, group_norm
+from dvps_d2.layers.conv import ConvNorm
 from dvps_d2.layers.deformable import DeformableEncoder, MSDeformAttn
 from dvps_d2.layers.mlp import MLP, FeedForwardLayer
+from dvps_d2.layers.norm import GroupNorm, group_norm
 from dvps_d2.layers.position import sine_position
 from dvps_d2.layers.resnet import CompactResNet
 
@@ -19,6 +20,7 @@ __all__ = [
     "CrossAttentionLayer",
     "DeformableEncoder",
     "FeedForwardLayer",
+    "GroupNorm",
     "MSDeformAttn",
     "MultiheadAttention",
     "SelfAttentionLayer",

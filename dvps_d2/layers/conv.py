@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-# Groups of the group norms in Mask2Former; fewer when the channels cannot be split so.
-NORM_GROUPS = 32
-
-
-def group_norm(channels: int) -> nn.GroupNorm:
-    """Group norm with 32 groups, or with as many as divide both 32 and ``channels``."""
-    return nn.GroupNorm(math.gcd(NORM_GROUPS, channels), channels)
 
 
 class ConvNorm(nn.Conv2d):

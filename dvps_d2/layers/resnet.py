@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -93,9 +94,10 @@ class CompactResNet(nn.Module):
             images: (N, 3, H, W) float.
 
         Returns:
-            Name -> (N, channels, ceil(H / stride), ceil(W / stride)), finest first.
+            Name -> (N, channels, ceil(H / stride), ceil(W / stride)), finest first, in
+            channels-last memory.
         """
-        x = self.stem(images)
+        x = self.stem(images.contiguous(memory_format=torch.channels_last))
         outputs = {"stem": x}
         for name in STAGES:
             x = self.get_submodule(name)(x)

@@ -154,7 +154,11 @@ class MaskedAttentionDecoder(MaskedTransformer):
     def _auxiliary_features(self, mask_features: Tensor) -> Tensor:
         if not self.coarse_auxiliary:
             return mask_features
-        return F.avg_pool2d(mask_features, 2, ceil_mode=True, count_include_pad=False)
+        # For even sizes this is average pooling by 2. Unlike pooling, its gradient keeps the memory
+        # layout that the mask products give it; converting that costs more than the layer.
+        height, width = mask_features.shape[-2:]
+        size = ((height + 1) // 2, (width + 1) // 2)
+        return F.interpolate(mask_features, size=size, mode="bilinear")
 
     def _start(
         self, frames: int, denoising: DenoisingQueries | None, first_size: tuple[int, int]
