@@ -68,7 +68,7 @@ class DepthActivation:
         return self(logits).log()
 
     def logit(self, metres: Tensor) -> Tensor:
-        """The inverse: metres of any shape -> logits; metres outside the range count as its ends."""
+        """The inverse: metres of any shape -> logits; beyond the range counts as its end."""
         metres = at_least_float32(metres)
         if self.kind == "log":
             low, high = math.log(self.min_depth), math.log(self.max_depth)

@@ -9,7 +9,8 @@ from .depth import (
     square_relative_loss,
 )
 from .mask import dice_loss, pairwise_dice, pairwise_sigmoid_bce, sigmoid_bce_loss
-from .matcher import HungarianMatcher, Pairs
+from .matcher import HungarianMatcher
+from .pairs import Pairs
 from .sampling import SAMPLINGS, DenseSampling, MaskSampling, PointSampling
 from .targets import FrameTargets
 

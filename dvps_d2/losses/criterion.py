@@ -16,7 +16,8 @@ from dvps_d2.structures import ClipTargets, FrameQueries, SegmenterOutput
 from .denoising import DenoisingPlan
 from .depth import DepthLoss
 from .mask import dice_loss, sigmoid_bce_loss
-from .matcher import HungarianMatcher, Pairs
+from .matcher import HungarianMatcher
+from .pairs import Pairs
 from .precision import at_least_float32, dot_products, full_precision
 from .sampling import MaskSampling
 from .targets import FrameTargets
@@ -50,8 +51,9 @@ class LossWeights:
 class SetCriterion(nn.Module):
     """Losses of a query segmenter, for its last layer and every earlier supervised one.
 
-    Every frame is a sample of its own, and every layer is matched on its own; depth queries share
-    the pairs of the segmentation queries with the same index.
+    Every layer is matched on its own; depth queries share the pairs of the segmentation queries
+    with the same index. What a sample is (a frame, or a tube through the clip) is the matcher's
+    ``scope``.
 
     Args:
         num_classes: K, without "no object".
@@ -93,6 +95,8 @@ class SetCriterion(nn.Module):
         output: SegmenterOutput,
         targets: FrameTargets | Sequence[ClipTargets],
         denoising: DenoisingPlan | None = None,
+        *,
+        matched_by: FrameQueries | None = None,
     ) -> dict[str, Tensor]:
         """Compute all losses.
 
@@ -100,6 +104,8 @@ class SetCriterion(nn.Module):
             output: predictions of B clips of T frames.
             targets: B clips at the padded resolution of the images, stacked already or not.
             denoising: what the denoising queries of ``output`` must restore.
+            matched_by: queries, in the same order as those of ``output``, whose pairs serve all
+                layers (DVIS matches the frozen segmenter's in the first half of training).
 
         Returns:
             Weighted scalars to be summed: ``loss_class``, ``loss_mask``, ``loss_dice`` and, with
@@ -119,8 +125,11 @@ class SetCriterion(nn.Module):
             if not isinstance(targets, FrameTargets):
                 frames = FrameTargets.from_clips(targets, keep_absent=self.keep_absent)
             self._check(output, frames, denoising)
-            num_masks = mean_over_processes(frames.count)
-            matched = self.matcher.match_layers(layers, frames)
+            num_masks = mean_over_processes(frames.count(per_clip=self._by_tube))
+            if matched_by is None:
+                matched = self.matcher.match_layers(layers, frames)
+            else:
+                matched = [self.matcher(matched_by, frames)] * len(layers)
             for suffix, layer, pairs in zip(_suffixes(len(layers)), layers, matched, strict=True):
                 terms = self._matched_terms(layer, pairs, frames, num_masks)
                 losses.update(self._weigh(terms, suffix))
@@ -131,15 +140,19 @@ class SetCriterion(nn.Module):
                     losses.update(self._weigh(terms, "_dn" + suffix, self.weights.denoising))
         return losses
 
+    @property
+    def _by_tube(self) -> bool:
+        return self.matcher.scope == "clip"
+
     def _matched_terms(
         self, layer: FrameQueries, pairs: Pairs, frames: FrameTargets, num_masks: Tensor
     ) -> dict[str, Tensor]:
-        classes = frames.class_ids.new_full((len(frames.class_ids), layer.num_queries), self.num_classes)
+        logits = at_least_float32(layer.class_logits.flatten(0, 1))
+        classes = frames.class_ids.new_full(logits.shape[:2], self.num_classes)
         frame, _, query, row = pairs.flat()
         classes[frame, query] = frames.class_ids[frame, row]
-        logits = at_least_float32(layer.class_logits.flatten(0, 1))
         terms = {"class": class_loss(logits, classes, self.empty_weight)}
-        terms.update(self._mask_terms(layer, pairs, frames, num_masks))
+        terms.update(self._mask_terms(layer, pairs, frames, num_masks, by_tube=self._by_tube))
         if self.depth_loss is not None and layer.has_depth and frames.depth is not None:
             terms.update(self._depth_terms(layer, pairs, frames))
         return terms
@@ -156,11 +169,21 @@ class SetCriterion(nn.Module):
         return terms
 
     def _mask_terms(
-        self, layer: FrameQueries, pairs: Pairs, frames: FrameTargets, num_masks: Tensor
+        self,
+        layer: FrameQueries,
+        pairs: Pairs,
+        frames: FrameTargets,
+        num_masks: Tensor,
+        *,
+        by_tube: bool = False,
     ) -> dict[str, Tensor]:
+        if not by_tube:  # a query may own a segment in frames where it is no target
+            pairs = pairs.only(frames.present)
         frame, slot, _, row = pairs.flat()
         logits = paired_logits(layer.mask_embeds, layer.mask_features, pairs)[frame, slot]
         logits, masks = self.sampling.for_loss(logits, frames, frame, row)
+        if by_tube:
+            logits, masks = (pairs.by_tube(x, frames.num_frames) for x in (logits, masks))
         return {
             "mask": sigmoid_bce_loss(logits, masks, num_masks),
             "dice": dice_loss(logits, masks, num_masks),

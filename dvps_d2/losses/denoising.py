@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dvps_d2.structures import ClipTargets, DenoisingQueries
 
-from .matcher import Pairs
+from .pairs import Pairs
 from .targets import FrameTargets, Size
 
 # A cell belongs to a segment that covers this share of it.
@@ -147,9 +147,7 @@ def flip_cells(masks: Tensor, share: float, generator: torch.Generator | None = 
     return masks ^ (noise < probability)
 
 
-def _moved_indices(
-    occupied: Tensor, share: float, generator: torch.Generator | None
-) -> Tensor:
+def _moved_indices(occupied: Tensor, share: float, generator: torch.Generator | None) -> Tensor:
     """(M, n) source index of every row (or column) after a random move; n where it is outside."""
     count, size = occupied.shape
     extent = occupied.sum(-1)

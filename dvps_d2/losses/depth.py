@@ -6,7 +6,7 @@ any; :func:`mean_over_frames` then leaves such frames out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -86,7 +86,7 @@ class DepthLoss:
     Source: Kim et al., MinDVPS, 2023, equation 2.
     """
 
-    activation: DepthActivation = DepthActivation()
+    activation: DepthActivation = field(default_factory=DepthActivation)
     si_weight: float = 1.0
     abs_weight: float = 1.0
     sq_weight: float = 1.0

@@ -6,7 +6,6 @@ Not to be mixed up with association, which links the queries of one frame to tho
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,74 +15,16 @@ from torch import Tensor, nn
 from dvps_d2.structures import FrameQueries
 
 from .mask import pairwise_dice, pairwise_sigmoid_bce
+from .pairs import Pairs
 from .precision import at_least_float32, full_precision
 from .sampling import MaskSampling, PointSampling
-from .targets import FrameTargets
+from .targets import FrameTargets, Size
 
-
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """Query ``query[f, r]`` of frame f answers for segment ``target[f, r]``; padded to R pairs.
-
-    Attributes:
-        query: (F, R) int64; 0 in padding.
-        target: (F, R) int64 row of :class:`FrameTargets`; 0 in padding.
-        valid: (F, R) bool, False in padding.
-        dropped: (F, N) bool, targets that vanish on this grid and were left out; None where
-            nothing was examined.
-    """
-
-    query: Tensor
-    target: Tensor
-    valid: Tensor
-    dropped: Tensor | None = None
-
-    @classmethod
-    def from_lists(
-        cls,
-        lists: Sequence[tuple[np.ndarray, np.ndarray]],
-        device: torch.device | str = "cpu",
-        dropped: Tensor | None = None,
-    ) -> Pairs:
-        """Pad per-frame (query indices, target indices)."""
-        longest = max((len(queries) for queries, _ in lists), default=0)
-        table = np.zeros((3, len(lists), longest), dtype=np.int64)
-        for frame, (queries, rows) in enumerate(lists):
-            table[0, frame, : len(queries)] = queries
-            table[1, frame, : len(rows)] = rows
-            table[2, frame, : len(rows)] = 1
-        query, target, valid = torch.from_numpy(table).to(device)
-        return cls(query, target, valid.bool(), dropped)
-
-    def lists(self) -> list[tuple[Tensor, Tensor]]:
-        """Per frame (query indices, target indices), without padding."""
-        frames = zip(self.query, self.target, self.valid, strict=True)
-        return [(query[valid], target[valid]) for query, target, valid in frames]
-
-    def flat(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(frame, slot, query, target), (M,) int64 each, of the M valid pairs."""
-        frame, slot = self.valid.nonzero(as_tuple=True)
-        return frame, slot, self.query[frame, slot], self.target[frame, slot]
-
-    def slot_of(self, rows: Tensor, num_rows: int) -> Tensor:
-        """Which pair a target belongs to.
-
-        Args:
-            rows: (F, ...) int64 target rows, -1 for none.
-            num_rows: N.
-
-        Returns:
-            (F, ...) int64 in 0..R-1, -1 where the row is -1 or has no query.
-        """
-        frame, slot, _, row = self.flat()
-        # The last column stands for "no row", and is where an index of -1 leads.
-        table = rows.new_full((len(rows), num_rows + 1), -1)
-        table[frame, row] = slot
-        return table.gather(1, (rows % (num_rows + 1)).flatten(1)).view(rows.shape)
+SCOPES = ("frame", "first_appearance", "clip")
 
 
 class HungarianMatcher(nn.Module):
-    """Cheapest one-to-one assignment of segments to queries, per frame.
+    """Cheapest one-to-one assignment of segments to queries.
 
     The cost of a pair is ``class_weight`` * -p(class) + ``mask_weight`` * BCE + ``dice_weight`` *
     dice. With more segments than queries the cheapest ones are matched and the others are not.
@@ -93,8 +34,14 @@ class HungarianMatcher(nn.Module):
         sampling: where masks are compared; Mask2Former's points by default.
         min_cells: segments covering less than this many cells of the mask grid are not matched;
             a mask of which no cell is left would reward any query that predicts nothing.
+        scope: ``"frame"``: every frame for itself (MinVIS, MinDVPS). ``"first_appearance"``: one
+            query per segment for all frames of the clip, by the costs of the first frame that
+            shows the segment (DVIS tracker). ``"clip"``: one query per segment, by the costs of
+            whole tubes (DVIS refiner). The last two need queries that are already tracks.
 
-    Source: Cheng et al., Mask2Former, 2022, section 3.3 and appendix.
+    Source: Cheng et al., Mask2Former, 2022, section 3.3; Zhang et al., DVIS, 2023, section 3.2,
+    for the first appearance. Differs from it by: all segments of a clip are assigned together, so
+    that no query answers for two.
     """
 
     def __init__(
@@ -105,29 +52,29 @@ class HungarianMatcher(nn.Module):
         *,
         sampling: MaskSampling | None = None,
         min_cells: float = 0.3,
+        scope: str = "frame",
     ) -> None:
         super().__init__()
-        if min(class_weight, mask_weight, dice_weight) < 0 or not (
-            class_weight or mask_weight or dice_weight
-        ):
+        weights = (class_weight, mask_weight, dice_weight)
+        if min(weights) < 0 or max(weights) == 0:
             raise ValueError(
-                "matching weights must be >= 0 and not all 0, got "
-                f"class {class_weight}, mask {mask_weight}, dice {dice_weight}"
+                f"class, mask and dice weights must be >= 0 and not all 0, got {weights}"
             )
+        if scope not in SCOPES:
+            raise ValueError(f"scope must be one of {SCOPES}, got {scope!r}")
         self.class_weight = class_weight
         self.mask_weight = mask_weight
         self.dice_weight = dice_weight
         self.sampling = sampling if sampling is not None else PointSampling()
         self.min_cells = min_cells
+        self.scope = scope
 
     def forward(self, queries: FrameQueries, targets: FrameTargets) -> Pairs:
         """Match one layer; see :meth:`match_layers`."""
         return self.match_layers([queries], targets)[0]
 
     @torch.no_grad()
-    def match_layers(
-        self, layers: Sequence[FrameQueries], targets: FrameTargets
-    ) -> list[Pairs]:
+    def match_layers(self, layers: Sequence[FrameQueries], targets: FrameTargets) -> list[Pairs]:
         """Match every layer on its own, with one copy to the CPU for all of them.
 
         Args:
@@ -135,53 +82,101 @@ class HungarianMatcher(nn.Module):
             targets: the F = B * T frames.
 
         Returns:
-            Per layer the pairs of all frames, and which targets were too small to be matched.
+            Per layer the pairs of all F frames, and the targets too small to be matched.
 
         Raises:
             FloatingPointError: a cost is NaN or infinite; names the tensor that is not finite.
         """
-        visible = [
-            targets.visible(tuple(layer.mask_features.shape[-2:]), self.min_cells)
-            for layer in layers
-        ]
+        considered = [self._considered(targets, _grid(layer)) for layer in layers]
         costs = torch.stack([self.cost(layer, targets) for layer in layers]).cpu().numpy()
-        shown = torch.stack(visible).cpu().numpy()
-        pairs = []
-        for layer, cost, seen, keep in zip(layers, costs, shown, visible, strict=True):
-            lists = []
-            for frame in range(len(cost)):
-                rows = seen[frame].nonzero()[0]
-                table = cost[frame][:, rows]
-                if not np.isfinite(table).all():
-                    raise FloatingPointError(_what_is_not_finite(layer, frame))
-                chosen, columns = linear_sum_assignment(table)
-                lists.append((chosen, rows[columns]))
-            dropped = targets.present & ~keep
-            pairs.append(Pairs.from_lists(lists, targets.masks.device, dropped))
-        return pairs
+        rows = torch.stack(considered).cpu().numpy()
+        repeats = len(targets.class_ids) // costs.shape[1]  # frames that share an assignment
+        matched = []
+        for layer, cost, shown, kept in zip(layers, costs, rows, considered, strict=True):
+            pairs = Pairs.from_lists(_assign(cost, shown, layer), targets.masks.device)
+            dropped = targets.present & ~kept.repeat_interleave(repeats, dim=0)
+            matched.append(pairs.repeat(repeats, dropped))
+        return matched
 
     @torch.no_grad()
     def cost(self, queries: FrameQueries, targets: FrameTargets) -> Tensor:
-        """(F, Q, N) float32 cost of every query with every row of its frame, padding included."""
+        """(S, Q, N) float32 cost of every query with every row, padding included.
+
+        S is F = B * T frames in scope "frame", and B clips in the other two.
+        """
         with full_precision(queries.class_logits.device):
-            probs = at_least_float32(queries.class_logits.flatten(0, 1)).softmax(-1)
-            classes = targets.class_ids.unsqueeze(1).expand(-1, queries.num_queries, -1)
-            cost = -self.class_weight * probs.gather(2, classes)
+            class_logits = at_least_float32(queries.class_logits)
             logits, masks = self.sampling.for_matching(queries, targets)
+            class_ids = targets.class_ids
+            if self.scope == "clip":
+                class_logits = class_logits.mean(1, keepdim=True)
+                logits, masks = (tubes(x, targets.num_frames) for x in (logits, masks))
+                class_ids = class_ids[:: targets.num_frames]
+            probs = class_logits.flatten(0, 1).softmax(-1)
+            cost = -self.class_weight * probs.gather(
+                2, class_ids.unsqueeze(1).expand(-1, probs.shape[1], -1)
+            )
             cost += self.mask_weight * pairwise_sigmoid_bce(logits, masks)
             cost += self.dice_weight * pairwise_dice(logits, masks)
+            if self.scope == "first_appearance":
+                cost = self._at_first_appearance(cost, targets, _grid(queries))
         return cost
 
+    def _considered(self, targets: FrameTargets, grid: Size) -> Tensor:
+        """(S, N) bool rows that take part in matching."""
+        visible = targets.visible(grid, self.min_cells)
+        if self.scope == "frame":
+            return visible
+        seen = visible & (targets.areas > 0)
+        return seen.unflatten(0, (-1, targets.num_frames)).any(1)
 
-def _what_is_not_finite(queries: FrameQueries, frame: int) -> str:
+    def _at_first_appearance(self, cost: Tensor, targets: FrameTargets, grid: Size) -> Tensor:
+        """(F, Q, N) -> (B, Q, N): every segment's column from the first frame that shows it."""
+        seen = targets.visible(grid, self.min_cells) & (targets.areas > 0)
+        shape = (-1, targets.num_frames)
+        first = seen.unflatten(0, shape).byte().argmax(1)  # (B, N)
+        index = first[:, None, None, :].expand(-1, 1, cost.shape[1], -1)
+        return cost.unflatten(0, shape).gather(1, index).squeeze(1)
+
+
+def tubes(values: Tensor, num_frames: int) -> Tensor:
+    """(B * T, N, P) -> (B, N, T * P): what belongs to a row in all frames, one after the other."""
+    return values.unflatten(0, (-1, num_frames)).transpose(1, 2).flatten(2)
+
+
+def _grid(queries: FrameQueries) -> Size:
+    height, width = queries.mask_features.shape[-2:]
+    return height, width
+
+
+def _assign(
+    costs: np.ndarray, considered: np.ndarray, queries: FrameQueries
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Per sample the matched (queries, rows)."""
+    lists = []
+    for sample, (cost, shown) in enumerate(zip(costs, considered, strict=True)):
+        rows = shown.nonzero()[0]
+        table = cost[:, rows]
+        if not np.isfinite(table).all():
+            raise FloatingPointError(_what_is_not_finite(queries, sample, len(costs)))
+        chosen, columns = linear_sum_assignment(table)
+        lists.append((chosen, rows[columns]))
+    return lists
+
+
+def _what_is_not_finite(queries: FrameQueries, sample: int, samples: int) -> str:
     names = ("class_logits", "mask_embeds", "mask_features")
     bad = [
         name
         for name in names
-        if not torch.isfinite(getattr(queries, name).flatten(0, 1)[frame]).all()
+        if not getattr(queries, name)
+        .flatten(0, 1)
+        .unflatten(0, (samples, -1))[sample]
+        .isfinite()
+        .all()
     ]
-    blame = " and ".join(bad) if bad else "their products, which overflow (inputs are finite)"
+    blame = " and ".join(bad) if bad else "products that overflow (the inputs are finite)"
     return (
-        f"matching costs of frame {frame} of the batch are NaN or infinite because of {blame}; "
+        f"matching costs of sample {sample} of the batch are NaN or infinite because of {blame}; "
         f"lower the learning rate, or look for a division by zero in the layers before"
     )

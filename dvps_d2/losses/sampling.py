@@ -29,7 +29,7 @@ class MaskSampling(Protocol):
     def for_loss(
         self, logits: Tensor, targets: FrameTargets, frame: Tensor, row: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Compare mask m (logits (M, h, w)) with segment ``row[m]`` of ``frame[m]``: (M, P) both."""
+        """Mask m of ``logits`` (M, h, w) against row ``row[m]`` of ``frame[m]``: (M, P) both."""
         ...
 
 

@@ -43,9 +43,7 @@ class FrameTargets:
     _grids: dict = field(default_factory=dict, repr=False)
 
     @classmethod
-    def from_clips(
-        cls, clips: Sequence[ClipTargets], *, keep_absent: bool = False
-    ) -> FrameTargets:
+    def from_clips(cls, clips: Sequence[ClipTargets], *, keep_absent: bool = False) -> FrameTargets:
         """Stack clips of one frame size, one sample per frame.
 
         Args:
@@ -87,10 +85,12 @@ class FrameTargets:
         """What is already stacked stays as it is; clips are stacked with the defaults."""
         return targets if isinstance(targets, FrameTargets) else cls.from_clips(targets)
 
-    @property
-    def count(self) -> Tensor:
-        """Scalar float32, number of targets in all frames."""
-        return self.present.sum().float()
+    def count(self, *, per_clip: bool = False) -> Tensor:
+        """Scalar float32: targets of all frames, or segments of all clips however many frames."""
+        present = self.present
+        if per_clip:
+            present = present.unflatten(0, (-1, self.num_frames)).any(1)
+        return present.sum().float()
 
     def visible(self, size: Size, min_cells: float) -> Tensor:
         """(F, N) bool: targets that do not vanish on an (h, w) grid.
