@@ -28,6 +28,7 @@ from dvps_d2.formats.records import (
     VideoRecord,
     check_split,
     drop_excluded,
+    frame_record,
     require_depth,
     require_label,
 )
@@ -89,6 +90,14 @@ class CityscapesDVPS:
         self._track_of = np.where(things, values, 0).astype(np.int32)
         self._unknown = (self._class_of == VOID) & (classes != VOID_CLASS)
 
+    def recognises(self, root: str | Path) -> bool:
+        """Whether ``root`` looks like this dataset."""
+        for split in self.splits:
+            folder = Path(root) / "video_sequence" / split
+            if folder.is_dir() and any(KINDS["label"] in name for name in os.listdir(folder)):
+                return True
+        return False
+
     def load_records(
         self, root: str | Path, split: str, *, exclude: Collection[str] = ()
     ) -> list[VideoRecord]:
@@ -123,13 +132,11 @@ class CityscapesDVPS:
                         f"{', '.join(files.values())}"
                     )
             entries.append(
-                FrameRecord(
-                    file_name=files[KINDS["image"]],
-                    frame_id=number,
-                    labelled=True,
-                    pan_seg_file_name=files[KINDS["label"]],
-                    segments_info=None,
-                    depth_file_name=files.get(KINDS["depth"]),
+                frame_record(
+                    files[KINDS["image"]],
+                    number,
+                    label=files[KINDS["label"]],
+                    depth=files.get(KINDS["depth"]),
                 )
             )
         height, width = image_size(entries[0]["file_name"])

@@ -51,6 +51,10 @@ class DatasetReader(Protocol):
     splits: tuple[str, ...]
     categories: ClassTable
 
+    def recognises(self, root: str | Path) -> bool:
+        """Whether a folder looks like this dataset; never raises."""
+        ...
+
     def load_records(
         self, root: str | Path, split: str, *, exclude: Collection[str] = ()
     ) -> list[VideoRecord]:
@@ -74,6 +78,25 @@ class DatasetReader(Protocol):
     def read_depth(self, frame: FrameRecord) -> np.ndarray:
         """(H, W) float32 metres, 0 where there is no depth."""
         ...
+
+
+def frame_record(
+    image: str | Path,
+    frame_id: int,
+    *,
+    label: str | Path | None = None,
+    segments_info: list[dict[str, Any]] | None = None,
+    depth: str | Path | None = None,
+) -> FrameRecord:
+    """A frame's record; it is labelled where ``label`` is given."""
+    return FrameRecord(
+        file_name=str(image),
+        frame_id=frame_id,
+        labelled=label is not None,
+        pan_seg_file_name=None if label is None else str(label),
+        segments_info=segments_info,
+        depth_file_name=None if depth is None else str(depth),
+    )
 
 
 def check_split(split: str, splits: Sequence[str], dataset: str) -> None:
