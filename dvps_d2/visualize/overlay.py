@@ -11,6 +11,7 @@ from dvps_d2.visualize.palette import Palette
 from dvps_d2.visualize.segments import SegmentMap
 from dvps_d2.visualize.text import put_text, text_size
 
+MUTING = 0.8  # share of grey in the picture below the colours
 LEAST_LABEL_AREA = 0.0012  # of the frame: smaller things go without a label
 
 
@@ -47,8 +48,12 @@ def draw_overlay(
         raise ValueError(f"segments are {segments.index.shape}, but the image is {image.shape[:2]}")
     if not 0 <= opacity <= 1:
         raise ValueError(f"opacity must be in 0..1, got {opacity}")
-    colors = paint(segments, palette, background=image)
-    drawn = cv2.addWeighted(colors, opacity, image, 1 - opacity, 0)
+    # The picture keeps its light and shade and loses most of its own colours: a yellow car under
+    # a blue track would look green, like another track.
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    muted = cv2.addWeighted(grey, MUTING, image, 1 - MUTING, 0)
+    drawn = cv2.addWeighted(paint(segments, palette), opacity, muted, 1 - opacity, 0)
+    cv2.copyTo(image, (segments.index == 0).astype(np.uint8), drawn)
     if boundaries:
         draw_boundaries(drawn, segments)
     if track_labels:
@@ -56,25 +61,13 @@ def draw_overlay(
     return drawn
 
 
-def paint(
-    segments: SegmentMap, palette: Palette, background: np.ndarray | None = None
-) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of plain segment colours.
-
-    Args:
-        segments: the frame's segments.
-        palette: colours.
-        background: (H, W, 3) shown where there is void; black without it.
-    """
+def paint(segments: SegmentMap, palette: Palette) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of plain segment colours, black in void."""
     table = np.zeros((len(segments.class_ids), 4), np.uint8)
     table[:, :3] = palette.colors(segments.class_ids, segments.track_ids)
     # One 32-bit word per pixel: looking up rows of three bytes is several times slower.
     words = np.take(table.view("<u4")[:, 0], segments.index)
-    painted = cv2.cvtColor(words.view(np.uint8).reshape(*words.shape, 4), cv2.COLOR_RGBA2RGB)
-    if background is not None:
-        void = (segments.index == 0).astype(np.uint8)
-        cv2.copyTo(background, void, painted)
-    return painted
+    return cv2.cvtColor(words.view(np.uint8).reshape(*words.shape, 4), cv2.COLOR_RGBA2RGB)
 
 
 def draw_boundaries(drawn: np.ndarray, segments: SegmentMap) -> None:

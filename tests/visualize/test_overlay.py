@@ -53,6 +53,14 @@ def test_overlay_mixes_by_opacity_and_leaves_void_alone():
     assert image.tolist() == [[[100, 100, 100]] * 2]  # the picture given is not drawn into
 
 
+def test_colours_of_the_picture_hardly_tint_the_segments():
+    segments = labels([[CAR, CAR]], [[3, 3]])
+    yellow_and_grey = np.array([[[200, 200, 0], [177, 177, 177]]], np.uint8)  # equally light
+    options = {"boundaries": False, "track_labels": False}
+    left, right = draw_overlay(yellow_and_grey, segments, PALETTE, **options)[0].astype(int)
+    assert np.abs(left - right).max() <= 16
+
+
 def test_boundary_is_drawn_where_segments_meet_and_nowhere_else():
     image = np.zeros((8, 8, 3), np.uint8)
     classes = np.zeros((8, 8), np.uint8)
