@@ -83,8 +83,12 @@ class _ChannelsLastGroupNorm(torch.autograd.Function):
 
 
 def _sum_positions(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """(N, C, H, W) in channels-last memory -> (N, C)."""
-    return x.permute(0, 2, 3, 1).flatten(1, 2).sum(1, dtype=dtype)
+    """(N, C, H, W) in channels-last memory -> (N, C) in ``dtype``.
+
+    Rows first, in the type of ``x`` (summed in float32 inside): asking for another type at once
+    would copy the whole tensor to it.
+    """
+    return x.permute(0, 2, 3, 1).sum(2).sum(1, dtype=dtype)
 
 
 def group_norm(channels: int) -> GroupNorm:
