@@ -6,6 +6,8 @@ centres of an H x W grid are at ((j + 0.5) / W, (i + 0.5) / H).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -33,29 +35,55 @@ def sample_maps(maps: Tensor, points: Tensor) -> Tensor:
     return F.grid_sample(maps, grid, align_corners=False).squeeze(2)
 
 
-def sample_masks(masks: Tensor, rows: Tensor, points: Tensor) -> Tensor:
-    """Bilinear values of some boolean masks, without a float copy of the masks.
+def sample_masks(masks: Tensor, points: Tensor) -> Tensor:
+    """Bilinear values of boolean masks at shared points, without a float copy of the masks.
 
     Args:
-        masks: (R, H, W) bool.
-        rows: (M,) int64, which mask each row of points looks at.
+        masks: (F, N, H, W) bool.
+        points: (F, P, 2), shared by the N masks of a frame.
+
+    Returns:
+        (F, N, P) float32 in 0..1; 0 outside.
+    """
+    frames, count, height, width = masks.shape
+    pixels = masks.flatten(2)
+    value = torch.zeros(frames, count, points.shape[1], device=masks.device)
+    for index, weight in _corners(points, height, width):
+        hit = pixels.gather(2, index.unsqueeze(1).expand(-1, count, -1))
+        value += hit * weight.unsqueeze(1)
+    return value
+
+
+def sample_chosen_masks(masks: Tensor, frame: Tensor, row: Tensor, points: Tensor) -> Tensor:
+    """As :func:`sample_masks`, for masks ``masks[frame[m], row[m]]`` with points of their own.
+
+    Args:
+        masks: (F, N, H, W) bool.
+        frame, row: (M,) int64.
         points: (M, P, 2).
 
     Returns:
         (M, P) float32 in 0..1; 0 outside.
     """
     height, width = masks.shape[-2:]
+    start = ((frame * masks.shape[1] + row) * (height * width)).unsqueeze(-1)
+    value = torch.zeros(points.shape[:2], device=masks.device)
+    for index, weight in _corners(points, height, width):
+        value += masks.take(start + index) * weight
+    return value
+
+
+def _corners(points: Tensor, height: int, width: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The four pixels around each point: flat index and bilinear weight, 0 beyond the edges."""
     x, y = points[..., 0] * width - 0.5, points[..., 1] * height - 0.5
     left, top = x.floor(), y.floor()
-    start = (rows * (height * width)).unsqueeze(-1)
-    value = torch.zeros_like(x, dtype=torch.float32)
-    for column, weight_x in ((left, left + 1 - x), (left + 1, x - left)):
-        for row, weight_y in ((top, top + 1 - y), (top + 1, y - top)):
-            inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-            index = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
-            hit = masks.take(start + index.long()) & inside
-            value += hit * (weight_x * weight_y)
-    return value
+    for row, weight_y in ((top, top + 1 - y), (top + 1, y - top)):
+        weight_y = weight_y * ((row >= 0) & (row < height))
+        for column, weight_x in ((left, left + 1 - x), (left + 1, x - left)):
+            weight_x = weight_x * ((column >= 0) & (column < width))
+            # Integers before the product: float32 cannot count the pixels of a large frame.
+            index = row.clamp(0, height - 1).long() * width + column.clamp(0, width - 1).long()
+            yield index, (weight_x * weight_y).float()
 
 
 @torch.no_grad()

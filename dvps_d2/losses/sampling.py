@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dvps_d2.structures import FrameQueries
 
-from .points import sample_maps, sample_masks, uncertain_points, uniform_points
+from .points import sample_chosen_masks, sample_maps, sample_masks, uncertain_points, uniform_points
 from .precision import at_least_float32, dot_products
 from .targets import FrameTargets
 
@@ -58,15 +58,10 @@ class PointSampling:
 
     def for_matching(self, queries: FrameQueries, targets: FrameTargets) -> tuple[Tensor, Tensor]:
         features = at_least_float32(queries.mask_features.flatten(0, 1))
-        num_frames, num_rows = targets.class_ids.shape
-        points = uniform_points(num_frames, self.num_points, features.device, self.generator)
+        points = uniform_points(len(features), self.num_points, features.device, self.generator)
         embeds = queries.mask_embeds.flatten(0, 1)
         logits = dot_products(embeds, sample_maps(features, points).to(embeds.dtype))
-        rows = torch.arange(num_frames * num_rows, device=features.device)
-        masks = sample_masks(
-            targets.masks.flatten(0, 1), rows, points.repeat_interleave(num_rows, dim=0)
-        )
-        return logits, masks.view(num_frames, num_rows, -1).to(logits.dtype)
+        return logits, sample_masks(targets.masks, points).to(logits.dtype)
 
     def for_loss(
         self, logits: Tensor, targets: FrameTargets, frame: Tensor, row: Tensor
@@ -78,8 +73,7 @@ class PointSampling:
             importance=self.importance,
             generator=self.generator,
         )
-        rows = frame * targets.masks.shape[1] + row
-        masks = sample_masks(targets.masks.flatten(0, 1), rows, points)
+        masks = sample_chosen_masks(targets.masks, frame, row, points)
         return sample_maps(logits.unsqueeze(1), points).squeeze(1), masks.to(logits.dtype)
 
 

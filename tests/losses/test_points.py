@@ -4,7 +4,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dvps_d2.losses.points import sample_maps, sample_masks, uncertain_points, uniform_points
+from dvps_d2.losses.points import (
+    sample_chosen_masks,
+    sample_maps,
+    sample_masks,
+    uncertain_points,
+    uniform_points,
+)
 
 # A 2 x 4 mask whose right half is set.
 RIGHT = torch.tensor([[[False, False, True, True], [False, False, True, True]]])
@@ -23,20 +29,21 @@ RIGHT = torch.tensor([[[False, False, True, True], [False, False, True, True]]])
 )
 def test_bilinear_value_of_a_mask(point, expected):
     points = torch.tensor([[point]])
-    rows = torch.tensor([0])
-    assert sample_masks(RIGHT, rows, points).item() == pytest.approx(expected)
+    zero = torch.tensor([0])
+    assert sample_masks(RIGHT[None], points).item() == pytest.approx(expected)
+    assert sample_chosen_masks(RIGHT[None], zero, zero, points).item() == pytest.approx(expected)
     assert sample_maps(RIGHT[:, None].float(), points).item() == pytest.approx(expected)
 
 
 def test_masks_are_sampled_as_float_maps_are():
     generator = torch.Generator().manual_seed(0)
-    masks = torch.rand(3, 5, 7, generator=generator) > 0.5
-    points = torch.rand(4, 50, 2, generator=generator) * 1.2 - 0.1  # some outside the frame
-    rows = torch.tensor([2, 0, 1, 2])
-    expected = F.grid_sample(
-        masks[rows, None].float(), (2 * points - 1)[:, None], align_corners=False
-    )
-    torch.testing.assert_close(sample_masks(masks, rows, points), expected[:, 0, 0])
+    masks = torch.rand(2, 3, 5, 7, generator=generator) > 0.5
+    points = torch.rand(2, 50, 2, generator=generator) * 1.2 - 0.1  # some outside the frame
+    expected = F.grid_sample(masks.float(), (2 * points - 1)[:, None], align_corners=False)[:, :, 0]
+    torch.testing.assert_close(sample_masks(masks, points), expected)
+    frame, row = torch.tensor([1, 0, 1]), torch.tensor([2, 1, 0])
+    chosen = sample_chosen_masks(masks, frame, row, points[frame])
+    torch.testing.assert_close(chosen, expected[frame, row])
 
 
 def test_sampling_features_then_dot_product_equals_the_reverse():
@@ -45,9 +52,7 @@ def test_sampling_features_then_dot_product_equals_the_reverse():
     embeds = torch.randn(1, 3, 6, generator=generator, dtype=torch.float64)
     points = torch.rand(1, 20, 2, generator=generator, dtype=torch.float64)
     logits = (embeds @ features.flatten(2)).view(1, 3, 4, 5)
-    torch.testing.assert_close(
-        embeds @ sample_maps(features, points), sample_maps(logits, points)
-    )
+    torch.testing.assert_close(embeds @ sample_maps(features, points), sample_maps(logits, points))
 
 
 def test_uncertain_points_gather_where_the_mask_is_unsure():
@@ -70,4 +75,5 @@ def test_points_follow_the_generator():
 def test_no_masks_no_points():
     assert uncertain_points(torch.zeros(0, 4, 4), 8).shape == (0, 8, 2)
     none = torch.zeros(0, dtype=torch.int64)
-    assert sample_masks(RIGHT, none, torch.zeros(0, 8, 2)).shape == (0, 8)
+    assert sample_chosen_masks(RIGHT[None], none, none, torch.zeros(0, 8, 2)).shape == (0, 8)
+    assert sample_masks(RIGHT[None, :0], torch.zeros(1, 8, 2)).shape == (1, 0, 8)
