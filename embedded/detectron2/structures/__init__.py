@@ -1,12 +1,10 @@
 """What detectors take and give: boxes, masks, image batches, and their container."""
 
-from detectron2._subset import absent
+from detectron2._subset import absent as _absent
 
 from .boxes import (
     Boxes,
     BoxMode,
-    matched_pairwise_iou,
-    pairwise_intersection,
     pairwise_ioa,
     pairwise_iou,
     pairwise_point_box_distance,
@@ -18,13 +16,12 @@ from .masks import (
     PolygonMasks,
     ROIMasks,
     polygons_to_bitmask,
-    rasterize_polygons_within_box,
 )
 
-Keypoints = absent("detectron2.structures.Keypoints")
-RotatedBoxes = absent("detectron2.structures.RotatedBoxes")
-heatmaps_to_keypoints = absent("detectron2.structures.heatmaps_to_keypoints")
-pairwise_iou_rotated = absent("detectron2.structures.pairwise_iou_rotated")
+Keypoints = _absent("detectron2.structures.Keypoints")
+RotatedBoxes = _absent("detectron2.structures.RotatedBoxes")
+heatmaps_to_keypoints = _absent("detectron2.structures.heatmaps_to_keypoints")
+pairwise_iou_rotated = _absent("detectron2.structures.pairwise_iou_rotated")
 
 __all__ = [
     "BitMasks",
@@ -37,12 +34,9 @@ __all__ = [
     "ROIMasks",
     "RotatedBoxes",
     "heatmaps_to_keypoints",
-    "matched_pairwise_iou",
-    "pairwise_intersection",
     "pairwise_ioa",
     "pairwise_iou",
     "pairwise_iou_rotated",
     "pairwise_point_box_distance",
     "polygons_to_bitmask",
-    "rasterize_polygons_within_box",
 ]

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torchvision.ops import roi_align
 
+from detectron2.utils.memory import retry_if_cuda_oom
+
 from .boxes import Boxes
 
 __all__ = [
@@ -339,12 +341,12 @@ class ROIMasks:
         return f"{type(self).__name__}(num_instances={len(self.tensor)})"
 
     def to_bitmasks(
-        self, boxes: Tensor, height: int, width: int, threshold: float = 0.5
+        self, boxes: Boxes, height: int, width: int, threshold: float = 0.5
     ) -> BitMasks:
         """Paste the masks into an image.
 
         Args:
-            boxes: (N, 4) in pixels of the image, or Boxes.
+            boxes: one per mask, in pixels of the image.
             height: of the image.
             width: of the image.
             threshold: from which value a pixel is set.
@@ -354,5 +356,5 @@ class ROIMasks:
         """
         from detectron2.layers.mask_ops import paste_masks_in_image
 
-        pasted = paste_masks_in_image(self.tensor, boxes, (height, width), threshold)
-        return BitMasks(pasted)
+        paste = retry_if_cuda_oom(paste_masks_in_image)
+        return BitMasks(paste(self.tensor, boxes.tensor, (height, width), threshold=threshold))

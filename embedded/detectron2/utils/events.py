@@ -7,7 +7,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
@@ -266,10 +266,8 @@ class JSONWriter(EventWriter):
             line = json.dumps({**scalars, "iteration": iteration}, sort_keys=True)
             self._file_handle.write(line + "\n")
         self._file_handle.flush()
-        try:
+        with suppress(AttributeError):  # a remote file has no descriptor
             os.fsync(self._file_handle.fileno())
-        except AttributeError:  # a remote file has no descriptor
-            pass
 
     def close(self) -> None:
         self._file_handle.close()
