@@ -36,7 +36,7 @@ def sources(cuda: bool) -> list[str]:
     """Paths of the source files, relative to the project, as setuptools wants them."""
     files = [*SOURCES.glob("*.cpp"), *SOURCES.glob("cpu/*.cpp")]
     if cuda:
-        files += SOURCES.glob("cuda/*.cu")
+        files += [*SOURCES.glob("cuda/*.cu"), *SOURCES.glob("cuda/*.cpp")]
     project = SOURCES.parents[2]
     return sorted(str(file.relative_to(project)) for file in files)
 
