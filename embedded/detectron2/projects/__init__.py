@@ -1,0 +1,1 @@
+"""Parts of Detectron2's bundled projects that other projects import."""
