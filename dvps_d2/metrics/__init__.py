@@ -5,12 +5,15 @@ One table per frame (``frame_table``) serves every window length and depth thres
 processes; ``summarize`` gives the numbers. ``PROTOCOLS`` holds the rules of each dataset.
 """
 
+from dvps_d2.metrics.bootstrap import bootstrap
+from dvps_d2.metrics.consistency import ConsistencyCounts, count_consistency
 from dvps_d2.metrics.depth import DepthCounts, count_depth, depth_measures, error_levels
 from dvps_d2.metrics.protocols import PROTOCOLS, ClassSet, Protocol, get_protocol
 from dvps_d2.metrics.report import format_result
 from dvps_d2.metrics.result import summarize
 from dvps_d2.metrics.stq import StqCounter, StqCounts
 from dvps_d2.metrics.tables import (
+    ChannelCoding,
     Coding,
     FrameTable,
     LabelMap,
@@ -18,16 +21,20 @@ from dvps_d2.metrics.tables import (
     Segments,
     frame_table,
     joint_map,
+    pack_segments,
 )
 from dvps_d2.metrics.tubes import TubeCounts, WindowCounter
-from dvps_d2.metrics.video import Counts, VideoCounter, empty_counts
+from dvps_d2.metrics.video import Counts, FrameCounts, VideoCounter, count_frame, empty_counts
 
 __all__ = [
     "PROTOCOLS",
+    "ChannelCoding",
     "ClassSet",
     "Coding",
+    "ConsistencyCounts",
     "Counts",
     "DepthCounts",
+    "FrameCounts",
     "FrameTable",
     "LabelMap",
     "Listing",
@@ -38,13 +45,17 @@ __all__ = [
     "TubeCounts",
     "VideoCounter",
     "WindowCounter",
+    "bootstrap",
+    "count_consistency",
     "count_depth",
     "depth_measures",
+    "count_frame",
     "empty_counts",
     "error_levels",
     "format_result",
     "frame_table",
     "get_protocol",
     "joint_map",
+    "pack_segments",
     "summarize",
 ]

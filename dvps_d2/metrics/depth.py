@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -20,10 +20,13 @@ MEASURES = (
 )
 DELTA = 1.25
 
+PNG_UNITS = 256  # units per metre in the depth PNGs of the DVPS datasets
 _BLOCK_ROWS = 64  # rows handled at once, so that temporaries stay in the cache
 
 
-def error_levels(pred: np.ndarray, truth: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
+def error_levels(
+    pred: np.ndarray, truth: np.ndarray, thresholds: Sequence[float], *, wrap: bool = False
+) -> np.ndarray:
     """Count, for every pixel, the thresholds that its relative depth error exceeds.
 
     The error is ``|pred - truth| / truth`` in float64 and must be strictly above a threshold to
@@ -33,25 +36,35 @@ def error_levels(pred: np.ndarray, truth: np.ndarray, thresholds: Sequence[float
         pred: (H, W), metres or any unit that ``truth`` shares; integers are fine.
         truth: (H, W), 0 = no measurement.
         thresholds: rising, positive.
+        wrap: take differences modulo 2^16 in units of 1/256 m (see ``Protocol.wrap_depth``).
 
     Returns:
         (H, W) uint8 in 0..len(thresholds).
 
     Source: Qiao et al., ViP-DeepLab, 2021, DVPQ.
     """
-    _check_sizes(pred, truth)
+    check_sizes(pred, truth)
     levels = np.zeros(truth.shape, np.uint8)
-    for top in range(0, truth.shape[0], _BLOCK_ROWS):
-        rows = slice(top, top + _BLOCK_ROWS)
-        known = truth[rows].astype(np.float64)
-        # Signed float: unsigned PNG values would wrap around below zero.
-        error = np.abs(pred[rows].astype(np.float64) - known)
-        np.divide(error, known, out=error, where=known > 0)
-        error[~(known > 0)] = 0
-        error[np.isnan(error)] = np.inf  # a depth that is not a number is wrong at every level
+    for rows in _row_blocks(truth.shape[0]):
+        error = relative_error(pred[rows], truth[rows], wrap=wrap)
         for threshold in thresholds:
             levels[rows] += error > threshold
     return levels
+
+
+def relative_error(pred: np.ndarray, truth: np.ndarray, *, wrap: bool = False) -> np.ndarray:
+    """(H, W) float64 ``|pred - truth| / truth``; 0 where there is no truth."""
+    if wrap:
+        pred, truth = (np.rint(d * PNG_UNITS).astype(np.uint16) for d in (pred, truth))
+        difference = (pred - truth).astype(np.float64)
+    else:  # signed: unsigned PNG values would wrap around below zero
+        difference = np.subtract(pred, truth, dtype=np.float64)
+        np.abs(difference, out=difference)
+    known = truth > 0
+    np.divide(difference, truth, out=difference, where=known)
+    difference[~known] = 0
+    difference[np.isnan(difference)] = np.inf  # not a number: wrong at every level
+    return difference
 
 
 def clamp_truth(truth: np.ndarray, max_depth: float | None) -> np.ndarray:
@@ -73,7 +86,7 @@ def depth_measures(pred: np.ndarray, truth: np.ndarray) -> dict[str, float] | No
 
     Source: Eigen et al., 2014; silog and sq_error_rel as in the KITTI depth benchmark.
     """
-    _check_sizes(pred, truth)
+    check_sizes(pred, truth)
     valid = truth > 0
     g, p = truth[valid].astype(np.float64), pred[valid].astype(np.float64)
     if g.size == 0:
@@ -106,6 +119,9 @@ class DepthCounts:
         skipped: images without truth depth.
         inliers: (number of ratios,) int64, pixels within each DSTQ ratio.
         valid: pixels with truth depth.
+        rel_sum: relative error added up over those pixels.
+        pooled: relative error averaged over all pixels of a video, added up over closed videos.
+        videos: closed videos with any truth depth.
     """
 
     sums: np.ndarray
@@ -113,6 +129,9 @@ class DepthCounts:
     skipped: int
     inliers: np.ndarray
     valid: int
+    rel_sum: float = 0.0
+    pooled: float = 0.0
+    videos: int = 0
 
     @classmethod
     def zeros(cls, num_ratios: int = 0) -> DepthCounts:
@@ -120,13 +139,13 @@ class DepthCounts:
         return cls(np.zeros(len(MEASURES)), 0, 0, np.zeros(num_ratios, np.int64), 0)
 
     def __add__(self, other: DepthCounts) -> DepthCounts:
-        return DepthCounts(
-            self.sums + other.sums,
-            self.images + other.images,
-            self.skipped + other.skipped,
-            self.inliers + other.inliers,
-            self.valid + other.valid,
-        )
+        return DepthCounts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def close_video(self) -> DepthCounts:
+        """The counts of one whole video, with its pooled relative error filled in."""
+        if not self.valid:
+            return self
+        return replace(self, pooled=self.rel_sum / self.valid, videos=1)
 
 
 def count_depth(
@@ -135,6 +154,7 @@ def count_depth(
     *,
     ratios: Sequence[float] = (),
     measures: bool = True,
+    wrap: bool = False,
 ) -> DepthCounts:
     """Count one image.
 
@@ -144,15 +164,22 @@ def count_depth(
         ratios: DSTQ thresholds; a pixel is inside when predicted depth is positive and
             max(p/g, g/p) <= ratio (not strict).
         measures: also take ``depth_measures``.
+        wrap: relative errors for ``pooled`` wrap around (see ``Protocol.wrap_depth``).
     """
-    values = depth_measures(pred, truth) if measures else None
-    sums = np.zeros(len(MEASURES)) if values is None else np.array([values[m] for m in MEASURES])
-    inliers, valid = _count_inliers(pred, truth, ratios) if ratios else (np.zeros(0, np.int64), 0)
-    return DepthCounts(sums, int(values is not None), int(values is None), inliers, valid)
+    inliers, valid = _count_inliers(pred, truth, ratios)
+    if not measures:
+        return DepthCounts(np.zeros(len(MEASURES)), 0, 0, inliers, valid)
+    values = depth_measures(pred, truth)
+    if values is None:
+        return DepthCounts(np.zeros(len(MEASURES)), 0, 1, inliers, valid)
+    rel_sum = values["abs_rel"] * valid
+    if wrap:
+        rel_sum = float(relative_error(pred, truth, wrap=True).sum())
+    return DepthCounts(np.array([values[m] for m in MEASURES]), 1, 0, inliers, valid, rel_sum)
 
 
 def _count_inliers(pred, truth, ratios) -> tuple[np.ndarray, int]:
-    _check_sizes(pred, truth)
+    check_sizes(pred, truth)
     valid = truth > 0
     g, p = truth[valid].astype(np.float64), pred[valid].astype(np.float64)
     ratio = np.full(g.shape, np.inf)
@@ -161,6 +188,12 @@ def _count_inliers(pred, truth, ratios) -> tuple[np.ndarray, int]:
     return np.array([np.count_nonzero(ratio <= r) for r in ratios], np.int64), int(g.size)
 
 
-def _check_sizes(pred: np.ndarray, truth: np.ndarray) -> None:
+def _row_blocks(height: int) -> Iterator[slice]:
+    for top in range(0, height, _BLOCK_ROWS):
+        yield slice(top, top + _BLOCK_ROWS)
+
+
+def check_sizes(pred: np.ndarray, truth: np.ndarray) -> None:
+    """Refuse depth maps of different sizes."""
     if pred.shape != truth.shape:
         raise ValueError(f"predicted depth is {pred.shape} but truth depth is {truth.shape}")

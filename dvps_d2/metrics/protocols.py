@@ -64,6 +64,9 @@ class Protocol:
             is a thing.
         inlier_ratios: DSTQ thresholds t on max(d / g, g / d).
         max_depth: metres; larger truth depth is clamped to it before comparing; None = never.
+        wrap_depth: depth differences wrap around in uint16, as in the published scripts when a
+            recent Pillow reads the PNGs.
+        pooled_abs_rel: abs_rel is taken over all pixels of a video, then averaged over videos.
         split_videos: False takes all frames as one video.
         as_published: whether the quirks of the published script are on.
         decimals: digits after the point in printed percentages.
@@ -87,6 +90,8 @@ class Protocol:
     first_id_is_crowd: bool = False
     inlier_ratios: tuple[float, ...] = ()
     max_depth: float | None = None
+    wrap_depth: bool = False
+    pooled_abs_rel: bool = False
     split_videos: bool = True
     as_published: bool = False
     decimals: int = 2
@@ -116,6 +121,16 @@ class Protocol:
         """Positive lambdas, rising: the borders between depth-error levels."""
         return tuple(sorted({value for value in self.settings if value > 0}))
 
+    @property
+    def measures_depth(self) -> bool:
+        """Whether depth is measured for its own sake."""
+        return "depth" in self.metrics or "dstq" in self.metrics
+
+    @property
+    def needs_depth(self) -> bool:
+        """Whether frames must come with depth."""
+        return self.measures_depth or bool(self.thresholds)
+
 
 _VPS = Protocol(
     name="cityscapes_vps",
@@ -134,7 +149,7 @@ _DVPS = Protocol(
     windows=(1, 2, 3, 4),
     lambdas=(0.5, 0.25, 0.1),
     mean_over="all",
-    published={"nan_without_tp": True},
+    published={"nan_without_tp": True, "pooled_abs_rel": True},
 )
 
 PROTOCOLS: dict[str, Protocol] = {

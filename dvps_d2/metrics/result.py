@@ -49,7 +49,7 @@ def summarize(counts: Counts, protocol: Protocol, classes: ClassSet) -> dict:
         "dvpq": lambda: _dvpq(counts.tubes, protocol, classes),
         "stq": lambda: _stq(counts, protocol, classes),
         "dstq": lambda: _dstq(counts, protocol),
-        "depth": lambda: _depth(counts),
+        "depth": lambda: _depth(counts, protocol),
     }
     for name, part in parts.items():
         if name in protocol.metrics:
@@ -175,10 +175,12 @@ def _dstq(counts: Counts, protocol: Protocol) -> dict:
     return result
 
 
-def _depth(counts: Counts) -> dict:
+def _depth(counts: Counts, protocol: Protocol) -> dict:
     depth = counts.depth
     values = depth.sums / depth.images if depth.images else np.full(len(MEASURES), np.nan)
     result: dict = {name: finite(float(v)) for name, v in zip(MEASURES, values, strict=True)}
+    if protocol.pooled_abs_rel and depth.videos:
+        result["abs_rel"] = finite(depth.pooled / depth.videos)
     result["images"] = depth.images
     if not depth.images:
         result["reason"] = "no image with truth depth"

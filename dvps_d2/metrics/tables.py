@@ -96,25 +96,57 @@ class Coding:
     crowd_classes: tuple[int, ...] = ()
     num_classes: int | None = None
 
+    def split(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Class and instance of every id."""
+        return np.divmod(ids, self.divisor)
+
     def read(self, ids: np.ndarray, areas: np.ndarray) -> tuple[Segments, np.ndarray]:
         """Turn the distinct ids of a map and their pixel counts into segments and row numbers."""
-        class_ids, tracks = np.divmod(ids, self.divisor)
+        class_ids, tracks = self.split(ids)
         void = np.isin(class_ids, self.void_classes)
         hidden = np.isin(class_ids, self.hidden_classes)
         void &= ~hidden | (tracks == 0)
         if self.num_classes is not None:
-            known = (class_ids >= 0) & (class_ids < self.num_classes) | void | hidden
+            known = ((class_ids >= 0) & (class_ids < self.num_classes)) | void | hidden
             if not known.all():
                 bad = int(np.flatnonzero(~known)[0])
                 raise ValueError(
-                    f"unknown class {class_ids[bad]} (id {ids[bad]}, {areas[bad]} pixels): "
-                    f"expected 0..{self.num_classes - 1}, or {self.void_classes} for void"
+                    f"unknown class {class_ids[bad]} (instance {tracks[bad]}, {areas[bad]} "
+                    f"pixels): expected 0..{self.num_classes - 1}, or "
+                    f"{' or '.join(map(str, self.void_classes))} for void"
                 )
         keep = ~void
         rows = np.where(keep, np.cumsum(keep) - 1, VOID)
         crowd = np.isin(class_ids, self.crowd_classes) & (tracks == 0)
         roles = np.select([hidden[keep], crowd[keep]], [HIDDEN, CROWD], REGULAR).astype(np.int8)
         return Segments(ids[keep], class_ids[keep], tracks[keep], areas[keep], roles), rows
+
+
+@dataclass(frozen=True)
+class ChannelCoding(Coding):
+    """Ids of a PNG whose red channel is the class and whose other two are the instance.
+
+    The id is R + 256 G + 65536 B; the instance is 256 G + B, as in KITTI-STEP, or G alone.
+
+    Attributes:
+        divisor: not used.
+        green_only: the instance is G, and B must be 0.
+    """
+
+    divisor: int = 256
+    green_only: bool = False
+
+    def split(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Class and instance of every id."""
+        red, green, blue = ids & 255, (ids >> 8) & 255, ids >> 16
+        if not self.green_only:
+            return red, (green << 8) | blue
+        if blue.any():
+            raise ValueError(
+                f"the third channel must be 0 (the first two are class and instance), "
+                f"found {blue.max()}"
+            )
+        return red, green
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,17 +181,9 @@ class Listing:
         num_classes: int | None = None,
     ) -> Listing:
         """Read ``segments_info``; a repeated id keeps its first class and adds up its areas."""
-        first: dict[int, list[int]] = {}
-        for info in segments_info:
-            row = first.setdefault(
-                int(info["id"]), [int(info["category_id"]), int(info.get("iscrowd", 0)), 0]
-            )
-            row[2] += int(info.get("area", 0))
-        columns = np.array([[k, *v] for k, v in first.items()], np.int64).reshape(-1, 4).T
-        ids, class_ids, crowd, areas = columns
-        return cls(
-            ids, class_ids, crowd == 1, areas if published_areas else None, strict, num_classes
-        )
+        rows = pack_segments(segments_info)
+        areas = rows[:, 3] if published_areas else None
+        return cls(rows[:, 0], rows[:, 1], rows[:, 2] == 1, areas, strict, num_classes)
 
     def __post_init__(self) -> None:
         if (self.ids == 0).any():
@@ -197,6 +221,19 @@ class Listing:
         if (counted == 0).any():
             bad = int(np.flatnonzero(counted == 0)[0])
             raise ValueError(f"id {self.ids[bad]} is in the segment list but has no pixels")
+
+
+def pack_segments(segments_info: Sequence[Mapping]) -> np.ndarray:
+    """(N, 4) int64 rows id, category_id, iscrowd, area of a COCO ``segments_info``.
+
+    A repeated id keeps its first category and adds up its areas.
+    """
+    first: dict[int, list[int]] = {}
+    for info in segments_info:
+        values = [int(info["category_id"]), int(info.get("iscrowd", 0)), 0]
+        row = first.setdefault(int(info["id"]), values)
+        row[2] += int(info.get("area", 0))
+    return np.array([[k, *v] for k, v in first.items()], np.int64).reshape(-1, 4)
 
 
 @dataclass(frozen=True, eq=False)

@@ -95,6 +95,11 @@ class WindowCounter:
             row = self.protocol.windows.index(length)
             _add_into(self.counts[row], self._match(window))
 
+    def skip(self) -> None:
+        """A frame is left out: no window may reach over it."""
+        self._recent.clear()
+        self._kept.clear()
+
     def _match(self, window: _Window) -> TubeCounts:
         return match_tubes(window, self.num_classes, self.protocol.min_truth_pixels)
 
@@ -104,6 +109,7 @@ def kept_pixels(pixels: np.ndarray, protocol: Protocol) -> np.ndarray:
 
     Args:
         pixels: (P, L) by depth-error level.
+        protocol: has the settings.
 
     Returns:
         (P, D) int64, D = number of settings (lambdas, and 0 for no depth).
@@ -273,6 +279,6 @@ def _add_into(total: TubeCounts, new: TubeCounts) -> None:
 
 
 def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
-    """top / bottom, and 0 where bottom is not positive."""
+    """Quotients, and 0 where bottom is not positive."""
     shape = np.broadcast_shapes(np.shape(top), np.shape(bottom))
     return np.divide(top, bottom, out=np.zeros(shape), where=np.asarray(bottom) > 0)

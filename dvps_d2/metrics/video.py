@@ -1,4 +1,4 @@
-"""Counting a video, and adding videos up."""
+"""Counting frames and videos, and adding videos up."""
 
 from __future__ import annotations
 
@@ -14,11 +14,19 @@ from dvps_d2.metrics.tubes import TubeCounts, WindowCounter
 
 
 @dataclass(frozen=True, eq=False)
+class FrameCounts:
+    """All that is kept of one frame: a table of segment pairs, and sums over depth."""
+
+    table: FrameTable
+    depth: DepthCounts | None
+
+
+@dataclass(frozen=True, eq=False)
 class Counts:
     """All tables of a protocol for one or more videos; adds with ``+``.
 
     Attributes:
-        tubes: (windows, lambdas, K) matches, or None.
+        tubes: (windows, settings, K) matches, or None.
         stq: STQ sums, or None.
         depth: depth sums, or None.
         frames: frames counted.
@@ -35,6 +43,46 @@ class Counts:
         return Counts(
             *(_add(getattr(self, f.name), getattr(other, f.name)) for f in fields(Counts))
         )
+
+
+def count_frame(
+    protocol: Protocol,
+    truth: LabelMap,
+    pred: LabelMap,
+    *,
+    truth_depth: np.ndarray | None = None,
+    pred_depth: np.ndarray | None = None,
+) -> FrameCounts:
+    """Look at the pixels of one labelled frame, once, for everything a protocol asks.
+
+    Args:
+        protocol: says which depth errors to tell apart and whether to measure depth.
+        truth: the labels.
+        pred: the prediction, of the same size.
+        truth_depth: (H, W) metres, 0 = no measurement; needed by protocols with depth.
+        pred_depth: (H, W) metres.
+
+    Raises:
+        ValueError: sizes differ, a class is unknown, a list and its pixels disagree, or the
+            protocol needs depth that is not given.
+    """
+    check_maps(truth.ids, pred.ids)
+    levels, num_levels, depth = None, 1, None
+    if protocol.needs_depth:
+        _check_depth(protocol, truth_depth, pred_depth, truth.ids.shape)
+        truth_depth = clamp_truth(truth_depth, protocol.max_depth)
+    if protocol.thresholds:
+        wrap, num_levels = protocol.wrap_depth, len(protocol.thresholds) + 1
+        levels = error_levels(pred_depth, truth_depth, protocol.thresholds, wrap=wrap)
+    if protocol.measures_depth:
+        depth = count_depth(
+            pred_depth,
+            truth_depth,
+            ratios=protocol.inlier_ratios if "dstq" in protocol.metrics else (),
+            measures="depth" in protocol.metrics,
+            wrap=protocol.wrap_depth,
+        )
+    return FrameCounts(frame_table(truth, pred, levels, num_levels), depth)
 
 
 class VideoCounter:
@@ -55,9 +103,8 @@ class VideoCounter:
         tubes = "vpq" in wanted or "dvpq" in wanted
         self._windows = WindowCounter(protocol, len(classes)) if tubes else None
         self._stq = StqCounter(protocol, classes) if "stq" in wanted or "dstq" in wanted else None
-        self._depth = None
-        if "depth" in wanted or "dstq" in wanted:
-            self._depth = DepthCounts.zeros(len(protocol.inlier_ratios))
+        ratios = len(protocol.inlier_ratios) if "dstq" in wanted else 0
+        self._depth = DepthCounts.zeros(ratios) if protocol.measures_depth else None
         self.frames = 0
 
     def count(
@@ -67,76 +114,53 @@ class VideoCounter:
         *,
         truth_depth: np.ndarray | None = None,
         pred_depth: np.ndarray | None = None,
-    ) -> FrameTable:
-        """Count the next labelled frame.
+    ) -> None:
+        """Count the next labelled frame; see ``count_frame``."""
+        self.add(
+            count_frame(self.protocol, truth, pred, truth_depth=truth_depth, pred_depth=pred_depth)
+        )
 
-        Args:
-            truth, pred: label maps of one size.
-            truth_depth: (H, W) metres, 0 = no measurement; needed by protocols with depth.
-            pred_depth: (H, W) metres.
-
-        Returns:
-            The table of the frame.
-
-        Raises:
-            ValueError: sizes differ, a class is unknown, a list and its pixels disagree, or the
-                protocol needs depth that is not given.
-        """
-        check_maps(truth.ids, pred.ids)
-        levels, num_levels = None, 1
-        needs_levels = "dvpq" in self.protocol.metrics and bool(self.protocol.thresholds)
-        if needs_levels or self._depth is not None:
-            truth_depth = self._check_depth(truth_depth, pred_depth, pred.ids.shape)
-        if needs_levels:
-            thresholds = self.protocol.thresholds
-            levels = error_levels(pred_depth, truth_depth, thresholds)
-            num_levels = len(thresholds) + 1
-        table = frame_table(truth, pred, levels, num_levels)
-        if self._depth is not None:
-            self._depth += count_depth(
-                pred_depth,
-                truth_depth,
-                ratios=self.protocol.inlier_ratios,
-                measures="depth" in self.protocol.metrics,
-            )
-        self.add(table)
-        return table
-
-    def add(self, table: FrameTable) -> None:
-        """Take the next frame as a table that was counted before."""
+    def add(self, frame: FrameCounts) -> None:
+        """Take the next labelled frame, counted before."""
         self.frames += 1
         if self._windows is not None:
-            self._windows.add(table)
+            self._windows.add(frame.table)
         if self._stq is not None:
-            self._stq.add(table)
+            self._stq.add(frame.table)
+        if self._depth is not None:
+            self._depth += frame.depth
+
+    def skip(self) -> None:
+        """The next labelled frame is left out: no window reaches over it."""
+        if self._windows is not None:
+            self._windows.skip()
 
     def counts(self) -> Counts:
         """What the video adds to the total."""
         return Counts(
             None if self._windows is None else self._windows.counts,
             None if self._stq is None else self._stq.counts(),
-            self._depth,
+            None if self._depth is None else self._depth.close_video(),
             self.frames,
             1,
         )
-
-    def _check_depth(self, truth_depth, pred_depth, shape) -> np.ndarray:
-        for name, depth in (("truth_depth", truth_depth), ("pred_depth", pred_depth)):
-            if depth is None:
-                raise ValueError(
-                    f"{name} is missing, but protocol {self.protocol.name!r} computes "
-                    f"{', '.join(self.protocol.metrics)}; leave the depth metrics out to score "
-                    "without depth"
-                )
-            if depth.shape != shape:
-                raise ValueError(f"{name} is {depth.shape} but the label maps are {shape}")
-        return clamp_truth(truth_depth, self.protocol.max_depth)
 
 
 def empty_counts(protocol: Protocol, classes: ClassSet) -> Counts:
     """Counts of no video at all: the zero of ``+``."""
     counts = VideoCounter(protocol, classes).counts()
     return Counts(counts.tubes, counts.stq, counts.depth, 0, 0)
+
+
+def _check_depth(protocol: Protocol, truth_depth, pred_depth, shape) -> None:
+    for name, depth in (("truth_depth", truth_depth), ("pred_depth", pred_depth)):
+        if depth is None:
+            raise ValueError(
+                f"{name} is missing, but protocol {protocol.name!r} computes "
+                f"{', '.join(protocol.metrics)}; leave the depth metrics out to score without depth"
+            )
+        if depth.shape != shape:
+            raise ValueError(f"{name} is {depth.shape} but the label maps are {shape}")
 
 
 def _add(a, b):

@@ -159,7 +159,7 @@ def test_cityscapes_dvps(toy):
 
 def test_cityscapes_dvps_abs_rel(toy):
     """One value over all pixels of the sequence, as the paper's script takes it."""
-    protocol = get_protocol("cityscapes_dvps")
+    protocol = get_protocol("cityscapes_dvps", as_published=True)
     result = score(toy, protocol, [[0, 1, 1, 1, 1, 1]], depths=toy_depth)
     assert round(result["depth"]["abs_rel"], 6) == 0.009722
 
@@ -171,6 +171,16 @@ def test_cityscapes_dvps_as_published_has_no_mean_when_a_class_is_missing(toy):
     assert cell["all"]["pq"] is None
     assert "0 by 0" in cell["all"]["reason"]
     assert round(cell["per_class"][str(toy.road)]["pq"], 4) == 0.8333
+
+
+def test_cityscapes_dvps_as_published_with_wrapping_depth(toy):
+    """What the script gives with Pillow >= 10.3: every under-estimate looks enormous."""
+    protocol = get_protocol("cityscapes_dvps", as_published=True, wrap_depth=True)
+    result = score(toy, protocol, [[0, 1, 1, 1, 1, 1]], depths=toy_depth)
+    per_class = result["dvpq"]["0.5"]["1"]["per_class"]
+    got = [round(per_class[str(c)]["pq"], 4) for c in (toy.road, toy.sky, toy.car)]
+    assert got == [0.6667, 0.7917, 1.0]
+    assert round(result["depth"]["abs_rel"], 4) == 1.7736
 
 
 POLYPHONIC = {"lambdas": (0.0, 0.1), "windows": (1, 2)}

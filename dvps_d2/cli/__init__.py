@@ -1,0 +1,61 @@
+"""The ``dvps`` command: ``dvps <command> ...``, or ``python -m dvps_d2.cli``.
+
+A command is a module with ``add_arguments(parser)`` and ``run(args) -> int``; it is imported only
+when it is asked for, so that scoring a folder never loads torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+# command -> (module, what it does)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "score": ("dvps_d2.cli.score", "score folders of predictions against ground truth"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: arguments without the program name; None = those of the process.
+
+    Returns:
+        Exit code: 0 when all went well, 1 for bad input, 2 for bad arguments.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help"):
+        sys.stdout.write(_usage())
+        return 0 if argv else 2
+    name, rest = argv[0], argv[1:]
+    if name not in COMMANDS:
+        sys.stderr.write(f"dvps: unknown command {name!r}\n{_usage()}")
+        return 2
+    module_name, summary = COMMANDS[name]
+    module = import_module(module_name)
+    parser = argparse.ArgumentParser(
+        prog=f"dvps {name}",
+        description=module.__doc__ or summary,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    try:
+        args = parser.parse_args(rest)
+    except SystemExit as exit_:  # argparse has printed what it has to say
+        return int(exit_.code or 0)
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO)
+    try:
+        return module.run(args)
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"dvps {name}: {error}\n")
+        return 1
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {summary}" for name, (_, summary) in sorted(COMMANDS.items())]
+    return "usage: dvps <command> ...\n\n" + "\n".join(lines) + "\n"

@@ -1,0 +1,1 @@
+"""Scoring folders: which files belong together (layouts), and counting them (runner)."""

@@ -1,0 +1,278 @@
+"""Layouts with a JSON beside RGB-coded PNGs: Cityscapes-VPS, VIPER and VIPSeg."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dvps_d2.cli.scoring import annotations as parse
+from dvps_d2.cli.scoring.annotations import Annotation, Truth
+from dvps_d2.cli.scoring.files import (
+    Dataset,
+    Frame,
+    Problems,
+    ScriptStopsError,
+    Side,
+    Video,
+    list_pngs,
+    prediction_folder,
+    report_unpaired,
+)
+from dvps_d2.formats.png import read_png, rgb_to_id
+from dvps_d2.metrics import LabelMap, Listing
+
+logger = logging.getLogger(__name__)
+
+SCRIPT_FRAMES = 6  # labelled frames per video that the Cityscapes-VPS script assumes
+
+
+@dataclass(frozen=True)
+class ListedReader:
+    """Decodes frames whose ids a JSON explains.
+
+    Attributes:
+        categories: category ids that the truth JSON names.
+        script: as the published scripts: truth ids that the list lacks are passed over.
+        json_areas: the area of the truth is taken from the JSON.
+    """
+
+    categories: frozenset[int]
+    script: bool = False
+    json_areas: bool = False
+
+    def truth(self, side: Side) -> LabelMap:
+        """Decode a label map of the truth."""
+        areas = side.segments[:, 3] if self.json_areas else None
+        return self._read(side, areas, strict=not self.script)
+
+    def pred(self, side: Side) -> LabelMap:
+        """Decode a predicted label map."""
+        return self._read(side, None, strict=True)
+
+    def _read(self, side: Side, areas: np.ndarray | None, *, strict: bool) -> LabelMap:
+        ids, classes, crowd, _ = side.segments.T
+        unknown = [i for i, c in enumerate(classes) if int(c) not in self.categories]
+        if strict and unknown:
+            raise ValueError(
+                f"{side.panoptic[0]}: segment {ids[unknown[0]]} has the unknown class "
+                f"{classes[unknown[0]]}; the truth JSON has {_span(self.categories)}"
+            )
+        image = read_png(side.panoptic[0], channels=3, bits=8)
+        return LabelMap(rgb_to_id(image), Listing(ids, classes, crowd == 1, areas, strict))
+
+
+@dataclass(frozen=True)
+class ListedLayout:
+    """How one dataset names its files.
+
+    Attributes:
+        read_truth, read_predictions: parse the two JSON files.
+        nested: PNGs lie in one folder per video, and pairing happens inside a video.
+        script_json_areas: the published script takes the area of the truth from the JSON.
+        script_length: frames -> frames per video, as the published script cuts the list; None
+            when it reads video ids.
+    """
+
+    read_truth: Callable[[str], Truth]
+    read_predictions: Callable[[str], list[Annotation]]
+    nested: bool = False
+    script_json_areas: bool = True
+    script_length: Callable[[Sequence[Annotation]], int] | None = None
+
+    def load(
+        self,
+        truth_dir: str,
+        truth_json: str,
+        pred_dir: str,
+        pred_json: str | None,
+        problems: Problems,
+        *,
+        script: bool,
+    ) -> Dataset:
+        """Find out which files belong together.
+
+        By default predictions are matched by name and videos are told apart by id; with
+        ``script`` everything goes by position, as in the published script.
+
+        Raises:
+            ScriptStopsError: the published script would stop on this input.
+            ValueError: the input is bad.
+        """
+        folder = prediction_folder(pred_dir)
+        truth = self.read_truth(truth_json)
+        path = pred_json or str(Path(pred_dir) / "pred.json")
+        predictions = self.read_predictions(path)
+        if script:
+            pairs = self._pair_by_position(truth.annotations, predictions)
+        else:
+            pairs = _pair_by_name(truth.annotations, predictions, path, problems)
+        truth_files = self._truth_files(truth.annotations, truth_dir, problems, script=script)
+        pred_files = self._pred_files(pairs, folder, problems, script=script)
+        videos: dict[str, list[Frame | None]] = {}
+        ids = self._script_videos(truth.annotations) if script else None
+        for position, (annotation, prediction) in enumerate(pairs):
+            video_id = annotation.video_id if ids is None else ids[position]
+            if video_id is None:
+                continue
+            files = truth_files[position], pred_files[position]
+            frame = None
+            if prediction is not None and None not in files:
+                frame = Frame(
+                    annotation.name,
+                    Side((files[0],), segments=annotation.segments),
+                    Side((files[1],), segments=prediction.segments),
+                )
+            videos.setdefault(video_id, []).append(frame)
+        reader = ListedReader(truth.categories, script, script and self.script_json_areas)
+        listed = [Video(video_id, tuple(frames)) for video_id, frames in videos.items()]
+        return Dataset(listed, reader, truth.classes)
+
+    def _pair_by_position(self, truth, predictions) -> list[tuple]:
+        if self.nested:
+            return _pair_inside_videos(truth, predictions)
+        if len(predictions) < len(truth):
+            raise ScriptStopsError(f"{len(predictions)} predictions for {len(truth)} frames")
+        return list(zip(truth, predictions, strict=False))
+
+    def _script_videos(self, truth: list[Annotation]) -> list[str | None] | None:
+        """Video of every frame when the list is cut in equal parts; a remainder has none."""
+        if self.script_length is None:
+            return None
+        length = self.script_length(truth)
+        whole = len(truth) // length * length
+        return [
+            truth[i // length * length].video_id if i < whole else None for i in range(len(truth))
+        ]
+
+    def _truth_files(self, truth, folder: str, problems: Problems, *, script: bool) -> list:
+        names = _existing(folder, "truth", truth, nested=self.nested)
+        found = [next((n for n in a.files if n in names), None) for a in truth]
+        for annotation, name in zip(truth, found, strict=True):
+            if name is None:
+                wanted = os.path.join(folder, annotation.files[0])
+                problems.add(f"truth {wanted} does not exist")
+        if script and not self.nested and None not in found:
+            found.sort()  # the script sorts the PNGs, whatever the order of the JSON
+        return [None if name is None else os.path.join(folder, name) for name in found]
+
+    def _pred_files(self, pairs, folder: Path, problems: Problems, *, script: bool) -> list:
+        truth = [annotation for annotation, _ in pairs]
+        names = _existing(str(folder), "predictions", truth, nested=self.nested)
+        found = []
+        for annotation, prediction in pairs:
+            wanted = annotation.files[:1] if self.nested else _png_names(annotation)
+            name = next((n for n in wanted if n in names), None)
+            found.append(None if prediction is None else name)
+        absent = [
+            annotation.files[0] if self.nested else f"{annotation.aliases[0]}.png"
+            for (annotation, prediction), name in zip(pairs, found, strict=True)
+            if prediction is not None and name is None
+        ]
+        wanted = {name for a in truth for name in (a.files if self.nested else _png_names(a))}
+        extra = () if script else names - wanted
+        report_unpaired(problems, absent, extra, len(pairs), folder)
+        return [None if name is None else os.path.join(folder, name) for name in found]
+
+
+def _png_names(annotation: Annotation) -> list[str]:
+    return [f"{alias}.png" for alias in annotation.aliases]
+
+
+def _existing(folder: str, what: str, truth: list[Annotation], *, nested: bool) -> set[str]:
+    """Relative names of the PNGs below a folder; with ``nested``, in the folders of the videos."""
+    if not nested:
+        return set(list_pngs(folder, what))
+    if not os.path.isdir(folder):
+        raise ValueError(f"{what}: {folder} is not a folder")
+    names = set()
+    for video_id in dict.fromkeys(a.video_id for a in truth):
+        inside = os.path.join(folder, video_id)
+        if os.path.isdir(inside):
+            names |= {os.path.join(video_id, n) for n in os.listdir(inside) if n.endswith(".png")}
+    return names
+
+
+def _pair_inside_videos(truth, predictions) -> list[tuple]:
+    by_video = _by_video(predictions)
+    pairs = []
+    for video_id, frames in _by_video(truth).items():
+        found = by_video.get(video_id, [])
+        if len(found) != len(frames):
+            raise ScriptStopsError(
+                f"video {video_id} has {len(frames)} frames and {len(found)} predictions"
+            )
+        pairs += zip(frames, found, strict=True)
+    return pairs
+
+
+def _pair_by_name(truth, predictions, path: str, problems: Problems) -> list[tuple]:
+    """(annotation, prediction or None) for every frame of the truth."""
+    if not any(prediction.aliases for prediction in predictions):
+        if len(predictions) != len(truth):
+            raise ValueError(
+                f"{path}: {len(predictions)} annotations without image_id or file_name for "
+                f"{len(truth)} frames; without names the numbers must be equal"
+            )
+        logger.warning("%s: annotations have no names; they are paired by position", path)
+        return list(zip(truth, predictions, strict=True))
+    found: dict[tuple[str, str], Annotation] = {}
+    for prediction in predictions:
+        for alias in prediction.aliases:
+            key = (prediction.video_id, alias)
+            if found.setdefault(key, prediction) is not prediction:
+                problems.add(f"{path}: two annotations for {prediction.name}")
+                break
+    nested = any(prediction.video_id for prediction in predictions)
+    pairs, used = [], set()
+    for annotation in truth:
+        keys = [(annotation.video_id if nested else "", alias) for alias in annotation.aliases]
+        match = next((found[key] for key in keys if key in found), None)
+        used.add(id(match))
+        pairs.append((annotation, match))
+    missing = [annotation.name for annotation, match in pairs if match is None]
+    extra = [prediction.name for prediction in predictions if id(prediction) not in used]
+    report_unpaired(problems, missing, extra, len(truth), path)
+    return pairs
+
+
+def _by_video(annotations: list[Annotation]) -> dict[str, list[Annotation]]:
+    videos: dict[str, list[Annotation]] = {}
+    for annotation in annotations:
+        videos.setdefault(annotation.video_id, []).append(annotation)
+    return videos
+
+
+def _six_frames(truth: Sequence[Annotation]) -> int:
+    if len(truth) < SCRIPT_FRAMES:
+        raise ScriptStopsError(f"{len(truth)} frames are less than a video of {SCRIPT_FRAMES}")
+    return SCRIPT_FRAMES
+
+
+def _equal_parts(truth: Sequence[Annotation]) -> int:
+    videos = len({annotation.video_id for annotation in truth})
+    if len(truth) % videos:
+        raise ScriptStopsError(f"{len(truth)} frames do not make {videos} videos of equal length")
+    return len(truth) // videos
+
+
+def _span(categories: frozenset[int]) -> str:
+    return f"{len(categories)} categories in {min(categories)}..{max(categories)}"
+
+
+LISTED_LAYOUTS = {
+    "cityscapes_vps": ListedLayout(
+        parse.read_vps_truth, parse.read_flat_predictions, script_length=_six_frames
+    ),
+    "viper": ListedLayout(
+        parse.read_viper_truth,
+        parse.read_flat_predictions,
+        script_json_areas=False,
+        script_length=_equal_parts,
+    ),
+    "vipseg": ListedLayout(parse.read_vipseg_truth, parse.read_vipseg_predictions, nested=True),
+}

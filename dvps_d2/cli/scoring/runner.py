@@ -1,0 +1,145 @@
+"""Counting a dataset: frames over processes, videos in order."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import cv2
+
+from dvps_d2.cli.scoring.files import Dataset, Frame, Problems, Reader
+from dvps_d2.formats.png import read_depth_png
+from dvps_d2.metrics import Counts, FrameCounts, Protocol, VideoCounter, count_frame
+
+CHUNK = 16  # frames that a process takes at a time
+
+
+@dataclass(frozen=True, eq=False)
+class VideoScore:
+    """The counts of one video."""
+
+    video_id: str
+    counts: Counts
+
+
+def count_dataset(
+    dataset: Dataset, protocol: Protocol, problems: Problems, *, workers: int = 1
+) -> list[VideoScore]:
+    """Count all videos.
+
+    Only the tables of frames come back from the processes, and only those of the video that is
+    being added up are held, so memory follows neither the number of videos nor of processes.
+
+    Args:
+        dataset: what to score.
+        protocol: how.
+        problems: takes frames that cannot be read or scored.
+        workers: processes that decode and count; 1 = this one.
+
+    Returns:
+        One entry per video with at least one scored frame.
+    """
+    scores = []
+    with _counted_frames(dataset, protocol, workers) as outcomes:
+        for video in dataset.videos:
+            counter = VideoCounter(protocol, dataset.classes)
+            for frame in video.frames:
+                counts, problem = next(outcomes) if frame is not None else (None, None)
+                if problem is not None:
+                    problems.add(problem)
+                if counts is None:
+                    counter.skip()
+                else:
+                    counter.add(counts)
+            if counter.frames:
+                scores.append(VideoScore(video.video_id, counter.counts()))
+    return scores
+
+
+Outcome = tuple[FrameCounts | None, str | None]
+
+
+def count_files(frame: Frame, reader: Reader, protocol: Protocol) -> Outcome:
+    """Decode and count one frame: its counts, or what is wrong with it."""
+    try:
+        depths = {}
+        if protocol.needs_depth:
+            depths = {
+                "truth_depth": read_depth_png(frame.truth.depth),
+                "pred_depth": read_depth_png(frame.pred.depth),
+            }
+        truth, pred = reader.truth(frame.truth), reader.pred(frame.pred)
+        return count_frame(protocol, truth, pred, **depths), None
+    except (ValueError, OSError) as error:
+        text = str(error)
+        paths = (*frame.truth.panoptic, *frame.pred.panoptic, frame.truth.depth, frame.pred.depth)
+        if not any(path and path in text for path in paths):  # name the files once
+            text = f"{frame.pred.panoptic[0]} against {frame.truth.panoptic[0]}: {text}"
+        return None, text
+
+
+@contextmanager
+def _counted_frames(
+    dataset: Dataset, protocol: Protocol, workers: int
+) -> Iterator[Iterator[Outcome]]:
+    """Iterator over the outcomes of all frames that are there, in order."""
+    frames = (f for video in dataset.videos for f in video.frames if f is not None)
+    if workers <= 1:
+        threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)
+        try:
+            yield (count_files(frame, dataset.reader, protocol) for frame in frames)
+        finally:
+            cv2.setNumThreads(threads)
+        return
+    pool = ProcessPoolExecutor(workers, _context(), _start_worker, (dataset.reader, protocol))
+    try:
+        yield _in_order(pool, _chunks(frames), 4 * workers)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _in_order(pool: ProcessPoolExecutor, chunks: Iterable[list[Frame]], ahead: int):
+    """Outcomes in the order of the chunks, with at most ``ahead`` chunks under way."""
+    waiting = []
+    for chunk in chunks:
+        waiting.append(pool.submit(_count_chunk, chunk))
+        if len(waiting) >= ahead:
+            yield from waiting.pop(0).result()
+    for future in waiting:
+        yield from future.result()
+
+
+def _chunks(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
+    chunk: list[Frame] = []
+    for frame in frames:
+        chunk.append(frame)
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _context() -> multiprocessing.context.BaseContext:
+    """Forking is cheap, and safe where no other library has started threads."""
+    methods = multiprocessing.get_all_start_methods()
+    forkable = "fork" in methods and "torch" not in sys.modules
+    return multiprocessing.get_context("fork" if forkable else "spawn")
+
+
+_worker: tuple[Reader, Protocol] | None = None
+
+
+def _start_worker(reader: Reader, protocol: Protocol) -> None:
+    global _worker
+    cv2.setNumThreads(0)  # the processes are the threads; OpenCV's do not survive a fork
+    _worker = (reader, protocol)
+
+
+def _count_chunk(frames: list[Frame]) -> list[Outcome]:
+    return [count_files(frame, *_worker) for frame in frames]
