@@ -4,6 +4,7 @@ from dvps_d2.layers.attention import (
     CrossAttentionLayer,
     MultiheadAttention,
     SelfAttentionLayer,
+    attend,
     open_empty_rows,
 )
 from dvps_d2.layers.conv import ConvNorm
@@ -24,6 +25,7 @@ __all__ = [
     "MSDeformAttn",
     "MultiheadAttention",
     "SelfAttentionLayer",
+    "attend",
     "group_norm",
     "open_empty_rows",
     "sine_position",

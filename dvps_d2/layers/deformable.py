@@ -90,8 +90,8 @@ class MSDeformAttn(nn.Module):
         # Locations stay in the precision of `reference` under autocast: bfloat16 would round them
         # to a fraction of a cell.
         offsets = self.sampling_offsets(query).unflatten(-1, (heads, levels, points, 2))
-        sizes = reference.new_tensor([(w, h) for h, w in level_shapes])  # (L, 2)
-        locations = reference[:, None, None, None, :] + offsets / sizes[:, None, :]
+        cells = reference.new_tensor([(1 / w, 1 / h) for h, w in level_shapes])  # (L, 2)
+        locations = torch.addcmul(reference[:, None, None, None, :], offsets, cells[:, None, :])
         weights = self.attention_weights(query).unflatten(-1, (heads, levels * points))
         weights = F.softmax(weights, dim=-1).unflatten(-1, (levels, points))
         projected = self.value_proj(value).unflatten(-1, (heads, -1))  # (N, S, M, D)

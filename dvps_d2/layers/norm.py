@@ -22,7 +22,8 @@ class GroupNorm(nn.GroupNorm):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> the same shape, normalised per frame and group of channels."""
         slow = (
-            x.device.type == "cpu"
+            self.affine
+            and x.device.type == "cpu"
             and x.dim() == 4
             and not x.is_contiguous()
             and x.is_contiguous(memory_format=torch.channels_last)

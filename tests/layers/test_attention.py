@@ -5,6 +5,7 @@ from dvps_d2.layers import (
     CrossAttentionLayer,
     MultiheadAttention,
     SelfAttentionLayer,
+    attend,
     open_empty_rows,
 )
 
@@ -41,6 +42,16 @@ def test_a_query_that_sees_one_cell_returns_its_value():
     allowed = torch.tensor([[[[False, True]]]])
     seen = attention(torch.randn(1, 1, 4), torch.randn(1, 2, 4), values, allowed)
     torch.testing.assert_close(seen[0, 0], values[0, 1])
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_training_on_a_cpu_gives_what_inference_gives(masked):
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 2, 2, 4, 8, dtype=F64)  # (N, M, tokens, D) each
+    allowed = open_empty_rows(torch.rand(2, 1, 4, 4) > 0.5) if masked else None
+    with torch.no_grad():
+        inference = attend(query, key, value, allowed)
+    torch.testing.assert_close(attend(query, key, value, allowed), inference)
 
 
 def test_heads_must_divide_the_channels():

@@ -1,12 +1,6 @@
-import pytest
 import torch
 
 from dvps_d2.layers import ConvNorm, group_norm
-
-
-@pytest.mark.parametrize(("channels", "groups"), [(256, 32), (32, 32), (48, 16), (8, 8), (6, 2)])
-def test_group_norm_has_as_many_of_32_groups_as_divide_the_channels(channels, groups):
-    assert group_norm(channels).num_groups == groups
 
 
 def test_conv_norm_keeps_the_size_and_ends_with_its_activation():
