@@ -82,7 +82,7 @@ class StreetConfig:
 PRESETS = MappingProxyType(
     {
         # Learnable in minutes: large things, small displacements.
-        "quick": StreetConfig(),
+        "quick": StreetConfig(speed=0.7),
         # Identity is hard: half a second between frames, crowds of look-alikes, things crossing.
         "compare": StreetConfig(
             interval=0.5,

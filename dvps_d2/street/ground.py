@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from dvps_d2.street.noise import fractal_noise
+from dvps_d2.street.noise import drawn_noise
 from dvps_d2.street.scene import Scene
 
 # Pixels per metre; fewer along very long streets, because OpenCV looks up at most 32 767 rows.
-_MARKS_ACROSS, _MARKS_ALONG = 20, 10
+_MARKS_ACROSS, _MARKS_ALONG = 16, 8
 _SHADE = 4
 _MAX_ROWS = 15_000
 _LEVELS = 7
@@ -92,7 +92,7 @@ class GroundPainter:
 
     def finish(self, rng, camera_height: float, focal: float, road_surface: int) -> GroundMap:
         """Wear the paint, stack the levels, spread the dirt; shadows stay empty."""
-        wear = _tiled(fractal_noise(rng, 256, 24, 4), self.marks.shape)
+        wear = _tiled(drawn_noise(rng, 256, 24, 4), self.marks.shape)
         level = self.marks * np.clip(1.25 - 0.9 * wear, 0.3, 1).astype(np.float32)
         tops, counts, stack = [], [], []
         row = 0
@@ -104,7 +104,7 @@ class GroundPainter:
             size = (level.shape[1], max(1, len(level) // 2))
             # Rows halve; columns blur, as the lateral footprint grows more slowly.
             level = cv2.blur(cv2.resize(level, size, interpolation=cv2.INTER_AREA), (3, 1))
-        dirt = _tiled(fractal_noise(rng, 256, 8, 4), self.shape)
+        dirt = _tiled(drawn_noise(rng, 256, 8, 4), self.shape)
         return GroundMap(
             half_width=self.half_width,
             first=self.first,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dvps_d2.street.builder import SceneBuilder
 from dvps_d2.street.config import BICYCLE, BUS, CAR, PERSON, RIDER, TRUCK
-from dvps_d2.street.scene import Colour, Hinge, Label, SceneBuilder, Skin
+from dvps_d2.street.scene import Colour, Hinge, Label, Skin
 
 # Small parts are left out beyond these distances.
 _WHEEL_REACH = 45.0
@@ -27,6 +28,13 @@ CAR_COLOURS: tuple[Colour, ...] = (
     (0.5, 0.42, 0.32),
     (0.86, 0.66, 0.16),
     (0.2, 0.46, 0.52),
+)
+BUS_COLOURS: tuple[Colour, ...] = (
+    (0.86, 0.66, 0.12),
+    (0.76, 0.14, 0.12),
+    (0.86, 0.86, 0.84),
+    (0.16, 0.42, 0.7),
+    (0.2, 0.5, 0.34),
 )
 CLOTHES: tuple[Colour, ...] = (
     (0.75, 0.16, 0.16),
@@ -127,10 +135,11 @@ def random_look(rng: np.random.Generator, class_id: int) -> Look:
     def pick(choices: Sequence):
         return choices[int(rng.integers(len(choices)))]
 
-    people = class_id in (PERSON, RIDER, BICYCLE)
+    colours = {BUS: BUS_COLOURS, PERSON: CLOTHES, RIDER: CLOTHES, BICYCLE: CLOTHES}
+    people = class_id in (PERSON, RIDER)
     return Look(
         shape=pick(tuple(CAR_SHAPES)),
-        colour=pick(CLOTHES if people else CAR_COLOURS),
+        colour=pick(colours.get(class_id, CAR_COLOURS)),
         second=pick(TROUSERS if people else CAR_COLOURS),
         skin=pick(SKINS),
         hair=pick(HAIR),
@@ -281,7 +290,12 @@ def add_person(builder: SceneBuilder, motion: Motion, look: Look, phase: float) 
         )
 
     ball(trunk, (0, 1.2 - coat / 2, 0), (0.23, 0.33 + coat / 2, 0.15), cloth)
-    ball(trunk, (0, 0.93 - coat, 0), (0.18, 0.17 + coat, 0.14), cloth if coat else trousers)
+    ball(
+        trunk,
+        (0, 0.93 - coat / 2, 0),
+        (0.18 + 0.2 * coat, 0.17 + coat / 2, 0.14 + 0.3 * coat),
+        cloth if coat else trousers,
+    )
     ball(trunk, (0, 1.62, 0.02), (0.1, 0.14, 0.115), Skin(tint=look.skin))
     ball(trunk, (0, 1.66, -0.02), (0.11, 0.125, 0.12), Skin(tint=look.hair))
     if look.detail == 3:  # a backpack

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import cv2
 import numpy as np
 
@@ -18,3 +20,14 @@ def fractal_noise(rng: np.random.Generator, size: int, cells: int, octaves: int 
         total += cv2.remap(grid, columns, rows, cv2.INTER_CUBIC) * 0.5**octave
     low, high = total.min(), total.max()
     return (total - low) / (high - low)
+
+
+@cache
+def _stored_noise(size: int, cells: int, octaves: int, variant: int) -> np.ndarray:
+    return fractal_noise(np.random.default_rng(variant), size, cells, octaves)
+
+
+def drawn_noise(rng: np.random.Generator, size: int, cells: int, octaves: int = 4) -> np.ndarray:
+    """Like :func:`fractal_noise`, but one of eight stored patterns, shifted: much faster."""
+    variant, down, right = rng.integers((8, size, size))
+    return np.roll(_stored_noise(size, cells, octaves, int(variant)), (down, right), (0, 1))

@@ -64,7 +64,7 @@ def rasterise(scene: Scene, camera_from_part: np.ndarray, grid: RayGrid) -> Visi
 
 
 def _windows(grid: RayGrid, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(N, 4) intp: rows and columns (top, bottom, left, right) that cover ray ranges x, y: (N, 2)."""
+    """(N, 4) intp: top, bottom, left, right of the nodes in the ray ranges x and y, both (N, 2)."""
     focal, step = grid.intrinsics.focal, grid.step
     height, width = grid.shape
     rows = (y * focal + grid.intrinsics.centre_v - grid.first) / step

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from dvps_d2.street.builder import SceneBuilder
 from dvps_d2.street.config import BUILDING, POLE, SIDEWALK, SIGN, TERRAIN, VEGETATION
-from dvps_d2.street.scene import Colour, Label, SceneBuilder, Skin
+from dvps_d2.street.scene import Colour, Label, Skin
 
 KERB = 0.14
 _LEAF_REACH = 70.0  # farther trees are drawn with one crown

@@ -82,7 +82,7 @@ def shade(
         colour = texel[channel]
         colour *= tint
         colour *= light[channel]
-        fog = mood.horizon[channel]
+        fog = np.float32(mood.horizon[channel])
         colour -= fog
         colour *= clear
         colour += fog
@@ -137,7 +137,8 @@ def _detail(scene: Scene, atlas: Atlas, camera_from_part: np.ndarray, grid: RayG
     offset = scene.planes[:, 3] - np.einsum("ki,ki->k", normal, pose[faces, :3, 3])
     facing[faces] = np.maximum(np.abs(offset), 0.05)
     balls = scene.ball_surface
-    facing[balls] = np.maximum(pose[balls, 2, 3], 0.5)  # as if facing: depth itself
+    depth = np.einsum("ej,ej->e", pose[balls, 2, :3], scene.ball_centre) + pose[balls, 2, 3]
+    facing[balls] = np.maximum(depth, 0.5)  # seen face on: its offset is its depth
     return np.log2(texels / np.sqrt(facing)).astype(np.float32)
 
 
@@ -220,8 +221,11 @@ def _draw_sky(image, mood: Mood, nearness, grid: RayGrid, pose: np.ndarray) -> N
     cloud = cv2.remap(mood.clouds, column, row, cv2.INTER_LINEAR)
     cloud *= np.minimum(rise / 0.08, 1)
     for channel in range(3):
-        colour = mood.horizon[channel] + (mood.zenith[channel] - mood.horizon[channel]) * fade
-        colour += (mood.cloud_colour[channel] - colour) * cloud
+        low, high, white = (
+            float(c[channel]) for c in (mood.horizon, mood.zenith, mood.cloud_colour)
+        )
+        colour = low + (high - low) * fade
+        colour += (white - colour) * cloud
         np.copyto(image[band, :, channel], colour, where=sky[band])
 
 

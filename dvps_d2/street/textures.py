@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from zlib import crc32
 
 import cv2
 import numpy as np
@@ -65,8 +66,8 @@ def build_atlas() -> Atlas:
     pitch = TILE_SIZE + 2 * _APRON
     tops = np.cumsum([0] + [size + 2 * _APRON for size in sizes])
     texels = np.zeros((tops[-1], pitch * len(TILES), 4), np.uint8)
-    for number, draw in enumerate(TILES.values()):
-        picture = draw(np.random.default_rng(number))
+    for number, (name, draw) in enumerate(TILES.items()):
+        picture = draw(np.random.default_rng(crc32(name.encode())))
         for top, size in zip(tops, sizes, strict=False):
             small = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
             padded = np.pad(small, ((_APRON, _APRON), (_APRON, _APRON), (0, 0)), mode="wrap")

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from dvps_d2.street import models
+from dvps_d2.street.builder import SceneBuilder
 from dvps_d2.street.config import BICYCLE, BUS, CAR, PERSON, TRUCK, StreetConfig
 from dvps_d2.street.models import Look, Motion
-from dvps_d2.street.scene import SceneBuilder
 from dvps_d2.street.scenery import KERB
 
 # Half length and half width (metres, with a margin) that others keep clear of.
@@ -141,7 +141,7 @@ def add_traffic(
     _parked(traffic)
 
 
-def _vehicle_class(rng, heavy: float = 0.42) -> int:
+def _vehicle_class(rng, heavy: float = 0.36) -> int:
     draw = rng.random()
     return TRUCK if draw < 0.45 * heavy else BUS if draw < heavy else CAR
 
@@ -162,7 +162,7 @@ def _lead(traffic: _Traffic) -> None:
 def _oncoming(traffic: _Traffic, moment: float) -> None:
     """Vehicles in the other lane."""
     rng, plan, config = traffic.rng, traffic.plan, traffic.config
-    count = int(rng.binomial(3, 0.35 + 0.4 * config.crowding))
+    count = int(rng.binomial(3, 0.4 + 0.35 * config.crowding))
     for _ in range(count):
         vz = -config.speed * 7.0
         x = -plan.ego_x + float(rng.normal(0, 0.12))
@@ -247,7 +247,7 @@ def _parked(traffic: _Traffic) -> None:
         return
     end = traffic.seen_at(config.duration, 45.0)
     for side in (-1, 1):
-        density = float(rng.uniform(0.1, 0.45)) + 0.45 * config.crowding
+        density = float(rng.uniform(0.25, 0.5)) + 0.35 * config.crowding
         z = -4.0 + float(rng.uniform(0, 4))
         while z < end:
             near_crossing = any(abs(z - c) < plan.crossing_half + 6 for c in plan.crossings)

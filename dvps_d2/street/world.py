@@ -7,16 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from dvps_d2.street import scenery
+from dvps_d2.street.builder import SceneBuilder
 from dvps_d2.street.camera import CameraPath, Intrinsics
 from dvps_d2.street.config import ROAD, StreetConfig
 from dvps_d2.street.ground import GroundMap, GroundPainter, ShadowCaster
-from dvps_d2.street.noise import fractal_noise
-from dvps_d2.street.scene import Label, Scene, SceneBuilder, Skin
+from dvps_d2.street.noise import drawn_noise
+from dvps_d2.street.scene import Label, Scene, Skin
 from dvps_d2.street.shade import Mood
 from dvps_d2.street.textures import build_atlas
 from dvps_d2.street.traffic import StreetPlan, add_traffic
 
-_BEHIND, _AHEAD = 15.0, 210.0
+# Metres of street behind the first and ahead of the last camera position, and how far the small
+# things along the kerb go.
+_BEHIND, _AHEAD, _FURNITURE_AHEAD = 12.0, 165.0, 115.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +70,7 @@ def _draw_intrinsics(config: StreetConfig, rng) -> Intrinsics:
 
 def _draw_plan(config: StreetConfig, rng) -> StreetPlan:
     """Widths, crossings and the camera's lane."""
-    parking = bool(rng.random() < 0.5)
+    parking = bool(rng.random() < 0.45 + 0.3 * config.crowding)
     road_half = float(rng.uniform(5.6, 6.2) if parking else rng.uniform(3.7, 4.6))
     ego_speed = config.speed * float(rng.uniform(4.0, 9.0))
     length = ego_speed * config.duration + _AHEAD
@@ -139,7 +142,7 @@ def _draw_mood(rng) -> Mood:
     )[kind]
     azimuth, rise = rng.uniform(0, 2 * np.pi), rng.uniform(*high)
     sun = np.array([np.sin(azimuth) * np.cos(rise), -np.sin(rise), np.cos(azimuth) * np.cos(rise)])
-    noise = fractal_noise(rng, 256, 5, 5)
+    noise = drawn_noise(rng, 256, 5, 5)
     clouds = np.clip((noise - (1 - cover) * 0.75) * 2.2, 0, 1).astype(np.float32)
     shift = rng.uniform(-0.035, 0.035)
     return Mood(
@@ -151,7 +154,7 @@ def _draw_mood(rng) -> Mood:
         clouds=clouds,
         cloud_colour=np.array((242, 243, 246.0)) * (0.9 if kind == 2 else 1.0),
         haze=haze * float(rng.uniform(0.8, 1.3)),
-        gain=float(rng.uniform(0.86, 1.12)),
+        gain=float(rng.uniform(0.95, 1.2)),
         tint=np.array([1 + shift, 1.0, 1 - shift]),
         vignette=float(rng.uniform(0.04, 0.2)),
         grain=float(rng.uniform(1.2, 4.0)),
@@ -239,6 +242,7 @@ def _add_furniture(builder, rng, plan, config, side, start, end, verge) -> None:
     step = float(rng.uniform(7, 12) - 2.5 * config.occlusion)
     z = start + rng.uniform(3, 8)
     turn = int(rng.integers(3))
+    end = min(end, plan.ego_speed * config.duration + _FURNITURE_AHEAD)
     while z < end - 3:
         slot = turn % 3
         if slot == 0:
