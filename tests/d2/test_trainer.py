@@ -1,0 +1,83 @@
+import json
+
+import pytest
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.modeling import build_model
+
+from dvps_d2.d2 import Trainer
+from dvps_d2.d2.trainer import autocast_precision
+
+
+def run(cfg, *, resume=False, stop_after=None):
+    """Train; ``stop_after`` stops like a kill after that many further steps."""
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=resume)
+    if stop_after is not None:
+        trainer.max_iter = trainer.start_iter + stop_after
+    trainer.train()
+    return trainer
+
+
+def weights(trainer):
+    return {k: v.clone() for k, v in trainer.model.state_dict().items()}
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(tiny_cfg, tmp_path):
+    whole = run(tiny_cfg("OUTPUT_DIR", str(tmp_path / "whole"), "SOLVER.MAX_ITER", 4))
+    cut = ("OUTPUT_DIR", str(tmp_path / "cut"), "SOLVER.CHECKPOINT_PERIOD", 2)
+    run(tiny_cfg(*cut), stop_after=2)
+    resumed = run(tiny_cfg(*cut), resume=True)
+    assert resumed.start_iter == 2
+    expected = weights(whole)
+    for name, value in weights(resumed).items():
+        assert torch.equal(value, expected[name]), name
+    averages = (t._trainer.average.module.state_dict() for t in (whole, resumed))
+    for (name, a), b in zip(next(averages).items(), next(averages).values(), strict=True):
+        assert torch.equal(a, b), name
+    cost = json.loads((tmp_path / "cut" / "training.json").read_text())
+    assert cost["iterations"] == 4
+    assert cost["seconds"] > 0
+
+
+def test_the_end_of_training_evaluates_the_average_and_saves_it(tiny_cfg, tmp_path):
+    cfg = tiny_cfg("SOLVER.MAX_ITER", 2)
+    trainer = run(cfg)
+    scores = trainer._last_eval_results
+    model = build_model(cfg)
+    DetectionCheckpointer(model).load(f"{cfg.OUTPUT_DIR}/model_average.pth")
+    again = Trainer.test(cfg, model)
+    assert again["dvpq"]["all"] == pytest.approx(scores["dvpq"]["all"], abs=1e-9)
+    assert again["depth"] == pytest.approx(scores["depth"])
+    lines = [json.loads(x) for x in open(f"{cfg.OUTPUT_DIR}/metrics.json")]
+    assert any("dvpq/all" in line for line in lines)
+
+
+def test_a_loss_that_is_not_finite_names_the_frames(tiny_cfg):
+    trainer = Trainer(tiny_cfg())
+    with torch.no_grad():
+        trainer.model.pipeline.segmenter.predictor.class_embed.bias.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match=r"class_logits|_leftImg8bit\.png"):
+        trainer.train()
+
+
+def test_half_precision_needs_a_gpu(tiny_cfg):
+    cfg = tiny_cfg("SOLVER.AMP.ENABLED", True, "SOLVER.AMP.PRECISION", "float16")
+    with pytest.raises(ValueError, match="float16 needs a CUDA device; use bfloat16"):
+        autocast_precision(cfg)
+    with pytest.raises(ValueError, match="PRECISION='fp8' is not one of"):
+        autocast_precision(tiny_cfg("SOLVER.AMP.ENABLED", True, "SOLVER.AMP.PRECISION", "fp8"))
+
+
+def test_bfloat16_and_accumulation_train_on_a_cpu(tiny_cfg):
+    cfg = tiny_cfg(
+        "SOLVER.AMP.ENABLED", True, "SOLVER.AMP.PRECISION", "bfloat16",
+        "SOLVER.ACCUMULATION_STEPS", 2, "SOLVER.IMS_PER_BATCH", 1, "SOLVER.MAX_ITER", 2,
+        "DATASETS.TEST", "()",
+    )  # fmt: skip
+    trainer = Trainer(cfg)
+    before = weights(trainer)
+    trainer.train()
+    changed = [k for k, v in weights(trainer).items() if not torch.equal(v, before[k])]
+    assert len(changed) > len(before) // 2
+    assert all(v.dtype != torch.bfloat16 for v in weights(trainer).values())
