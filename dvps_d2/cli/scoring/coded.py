@@ -180,11 +180,10 @@ class CodedLayout:
         if script:
             self._check_script(truth, pred)
         found = _pair(truth, pred, problems, pred_dir, tolerant=script)
-        groups = {"truth": _pair(truth, depths["truth"], problems, truth_dir, tolerant=True)}
-        groups["pred"] = _pair(truth, depths["pred"], problems, depth_pred or "", tolerant=script)
+        depths["pred"] = _pair(truth, depths["pred"], problems, depth_pred or "", tolerant=script)
         videos: dict[str, list[Frame | None]] = {}
         for key in sorted(truth):
-            depth = [groups[side].get(key, (None,))[0] for side in ("truth", "pred")]
+            depth = [depths[side].get(key, (None,))[0] for side in ("truth", "pred")]
             ready = len(truth[key]) == len(self.truth_kinds) and key in found
             ready = ready and len(found[key]) == len(self.pred_kinds)
             if depth_pred is not None and depth[0] is None:
