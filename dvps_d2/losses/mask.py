@@ -3,8 +3,9 @@
 All of them take P values per mask: sampled points or the cells of a grid. Targets lie in 0..1 and
 may be soft (the covered share of a cell).
 
-Source: Cheng et al., Mask2Former, 2022, sections 3.2 and 3.3; dice with 1 added to both sides of
-the fraction, so that an empty mask predicted as empty costs nothing.
+Source: Cheng et al., Mask2Former, 2022 (binary cross entropy and dice on points, section 3.3);
+dice with 1 added to both sides of the fraction, so that an empty mask predicted as empty costs
+nothing.
 """
 
 from __future__ import annotations

@@ -39,9 +39,9 @@ class HungarianMatcher(nn.Module):
             shows the segment (DVIS tracker). ``"clip"``: one query per segment, by the costs of
             whole tubes (DVIS refiner). The last two need queries that are already tracks.
 
-    Source: Cheng et al., Mask2Former, 2022, section 3.3; Zhang et al., DVIS, 2023, section 3.2,
-    for the first appearance. Differs from it by: all segments of a clip are assigned together, so
-    that no query answers for two.
+    Source: Cheng et al., Mask2Former, 2022, section 3.3 (points, shared by the masks of a frame);
+    Zhang et al., DVIS, 2023 (first appearance). Differs from it by: all segments of a clip are
+    assigned together, so that no query answers for two.
     """
 
     def __init__(

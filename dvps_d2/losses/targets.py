@@ -54,9 +54,9 @@ class FrameTargets:
         Raises:
             ValueError: no clip, frames of different number or size, depth in some clips only.
 
-        Source: Huang et al., MinVIS, 2022, section 3.2: frames are independent samples. Differs
-        from its public form by: ``keep_absent=True`` is what it does there; an empty mask asks a
-        query to name a class that the frame does not show.
+        Source: Huang et al., MinVIS, 2022 (frames are independent samples). Differs from its
+        public form by: ``keep_absent=True`` is what is done there, which asks a query to name a
+        class that the frame does not show.
         """
         _check_alike(clips)
         frames, height, width = clips[0].masks.shape[1:]
