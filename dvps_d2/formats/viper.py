@@ -108,12 +108,16 @@ class VIPER:
         if (root / json_name(split)).is_file():
             records = self._reorganised(root, split)
         elif (root / split / "img").is_dir():
-            records = self._raw(root / split, split)
+            records = self.load_raw_records(root, split)
         else:
             raise tree_error("VIPER", root, f"{EXPECTED_RAW}\n        or: {EXPECTED_VPS}")
         return drop_excluded(records, exclude)
 
-    def _raw(self, folder: Path, split: str) -> list[VideoRecord]:
+    def load_raw_records(self, root: Path, split: str) -> list[VideoRecord]:
+        """The raw form, even where the re-organised one is there too."""
+        folder = root / split
+        if not (folder / "img").is_dir():
+            raise tree_error("VIPER", root, EXPECTED_RAW)
         present = sorted(p.name for p in (folder / "img").iterdir() if p.is_dir())
         chosen = present if self.sequences is None else sorted(self.sequences)
         absent = sorted(set(chosen) - set(present))
@@ -184,7 +188,8 @@ class VIPER:
     def read_panoptic(self, frame: FrameRecord) -> PanopticLabel:
         """Decode the re-organised label (RGB and JSON), or ``cls`` and the ``inst`` beside it.
 
-        A pixel of a thing class outside every instance belongs to a crowd.
+        A pixel of a thing class outside every instance, or in one of another class, belongs to
+        a crowd.
         """
         path = require_label(frame)
         if frame["segments_info"] is not None:
@@ -195,16 +200,21 @@ class VIPER:
             raise FormatError(
                 f"{path} holds class {bad[0]} in {bad.size} pixels; VIPER's classes are 0..31"
             )
-        # numbers: class << 16 | instance, since red holds the class
         words = rgb_to_id(read_png(instance_path(path), channels=3, bits=8, size=values.shape))
-        numbers = (words & 0xFF) << 16 | words & 0xFF00 | words >> 16
+        red, instances = words & 0xFF, words & 0xFF00 | words >> 16
         class_ids = self._class_of[values]
-        single = self.categories.is_thing[class_ids] & ((numbers & 0xFFFF) > 0)
+        single = self.categories.is_thing[class_ids] & (instances > 0) & (red == values)
+        numbers = red << 16 | instances
         return PanopticLabel(class_ids, np.where(single, numbers, 0).astype(np.int32))
 
     def read_depth(self, frame: FrameRecord) -> np.ndarray:
         """There is none in this dataset; raises ValueError."""
         raise ValueError(f"VIPER has no depth (asked for {frame['file_name']})")
+
+
+def crowd_number(class_id: int) -> int:
+    """Number of the crowd of a thing class: that of its class with instance 0."""
+    return read_shipped_table("viper")["classes"][class_id]["viper_id"] << 16
 
 
 def instance_path(class_path: str) -> str:

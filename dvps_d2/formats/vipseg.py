@@ -36,6 +36,7 @@ from dvps_d2.formats.records import (
 
 logger = logging.getLogger(__name__)
 
+CONVERTED_FOLDER = "VIPSeg_720P"  # where the preparation puts the converted form
 FIRST_INSTANCE_VALUE = 125  # smaller mask values are class + 1 alone
 INSTANCE_DIVISOR = 100
 EXPECTED_RAW = "imgs/<video>/<frame>.jpg, panomasks/<video>/<frame>.png, {train,val,test}.txt"
@@ -97,6 +98,9 @@ class VIPSeg:
         """
         check_split(split, self.splits, "VIPSeg")
         root = Path(root)
+        inside = root / CONVERTED_FOLDER
+        if (inside / json_name(split)).is_file():
+            root = inside
         if (root / json_name(split)).is_file():
             records = self._converted(root, split)
         elif (root / "imgs").is_dir() and (root / f"{split}.txt").is_file():
