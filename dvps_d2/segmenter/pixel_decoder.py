@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -97,7 +98,7 @@ class PixelDecoder(nn.Module):
                     f"backbone outputs, here {sorted(table)}"
                 )
         order = [strides[name] for name in names]
-        if any(fine >= coarse for coarse, fine in zip(order, order[1:], strict=False)):
+        if any(fine >= coarse for coarse, fine in itertools.pairwise(order)):
             raise ValueError(
                 "encoder_levels must go from fine to coarse and fpn_levels on from coarse to fine; "
                 f"from the coarsest on, strides are {dict(zip(names, order, strict=True))}"

@@ -8,7 +8,8 @@ def test_conv_norm_keeps_the_size_and_ends_with_its_activation():
     assert set(conv.state_dict()) == {"weight", "norm.weight", "norm.bias"}
     out = conv(torch.randn(1, 1, 5, 7))
     assert out.shape == (1, 2, 5, 7)
-    assert out.min() == 0 and out.max() > 0
+    assert out.min() == 0
+    assert out.max() > 0
 
 
 def test_conv_norm_without_norm_has_a_bias_and_no_activation():

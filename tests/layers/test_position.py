@@ -30,5 +30,5 @@ def test_rows_differ_in_the_first_half_and_columns_in_the_second():
 
 
 def test_channels_must_be_a_multiple_of_four():
-    with pytest.raises(ValueError, match="multiple of 4.*got 6"):
+    with pytest.raises(ValueError, match=r"multiple of 4.*got 6"):
         sine_position(2, 2, 6)

@@ -17,7 +17,8 @@ def test_shapes_of_every_supervised_layer(make_segmenter, make_clip, batch, fram
     with torch.no_grad():
         output, state = segmenter(make_clip(batch, frames), "memory")
     assert state == "memory"
-    assert len(output.auxiliary) == 3 and output.denoising == ()
+    assert len(output.auxiliary) == 3
+    assert output.denoising == ()
     for queries in everything(output):
         assert queries.class_logits.shape == (batch, frames, 5, 4)
         assert queries.query_embeds.shape == (batch, frames, 5, 16)
