@@ -47,11 +47,7 @@ def filter_images_with_only_crowd_annotations(dataset_dicts: list[dict]) -> list
         for record in dataset_dicts
         if any(annotation.get("iscrowd", 0) == 0 for annotation in record["annotations"])
     ]
-    logger.info(
-        "Removed %d images with no usable annotations. %d images left.",
-        len(dataset_dicts) - len(kept),
-        len(kept),
-    )
+    logger.info("%d of %d images have an instance that is no crowd", len(kept), len(dataset_dicts))
     return kept
 
 
@@ -70,10 +66,8 @@ def print_instances_class_histogram(dataset_dicts: list[dict], class_names: list
             if not annotation.get("iscrowd", 0)
         ]
         if classes:
-            assert min(classes) >= 0, f"Got an invalid category_id={min(classes)}"
-            assert max(classes) < len(class_names), (
-                f"Got an invalid category_id={max(classes)} for a dataset of "
-                f"{len(class_names)} classes"
+            assert 0 <= min(classes) <= max(classes) < len(class_names), (
+                f"category_id must be in 0..{len(class_names) - 1}, got {sorted(set(classes))}"
             )
         counts.update(classes)
     cells = [cell for index, name in enumerate(class_names) for cell in (name[:13], counts[index])]
@@ -81,15 +75,15 @@ def print_instances_class_histogram(dataset_dicts: list[dict], class_names: list
     rows = itertools.zip_longest(*[cells[start::columns] for start in range(columns)])
     table = tabulate(
         list(rows),
-        headers=["category", "#instances"] * (columns // 2),
+        headers=["class", "instances"] * (columns // 2),
         tablefmt="pipe",
         numalign="left",
         stralign="center",
     )
     logger.info(
-        "Distribution of instances among all %d categories (%d in total):\n%s",
-        len(class_names),
+        "%d instances of %d classes:\n%s",
         sum(counts.values()),
+        len(class_names),
         colored(table, "cyan"),
     )
 
@@ -129,10 +123,7 @@ def get_detection_dataset_dicts(
     unknown = set(names) - set(DatasetCatalog.keys())
     if unknown:
         logger.warning(
-            "The following dataset names are not registered in the DatasetCatalog: %s. "
-            "Available datasets are %s",
-            unknown,
-            DatasetCatalog.keys(),
+            "Not in DatasetCatalog: %s. It has: %s", sorted(unknown), DatasetCatalog.list()
         )
     per_dataset = [DatasetCatalog.get(name) for name in names]
 
@@ -150,7 +141,7 @@ def get_detection_dataset_dicts(
         if class_names is not None:
             check_metadata_consistency("thing_classes", names)
             print_instances_class_histogram(dataset_dicts, class_names)
-    assert len(dataset_dicts), f"No valid data found in {','.join(names)}."
+    assert len(dataset_dicts), f"nothing left to use in {list(names)}"
     return dataset_dicts
 
 
@@ -193,8 +184,8 @@ def build_batch_data_loader(
     if single_gpu_batch_size:
         if total_batch_size:
             raise ValueError(
-                "total_batch_size and single_gpu_batch_size are mutually incompatible: got "
-                f"{total_batch_size} and {single_gpu_batch_size}. Please specify only one."
+                f"give either total_batch_size ({total_batch_size}) or single_gpu_batch_size "
+                f"({single_gpu_batch_size}), not both"
             )
         batch_size = single_gpu_batch_size
     else:
@@ -204,10 +195,10 @@ def build_batch_data_loader(
             f"({world_size})."
         )
         batch_size = total_batch_size // world_size
-    logger.info("Making batched data loader with batch_size=%d", batch_size)
+    logger.info("Batches of %d per process", batch_size)
 
     if isinstance(dataset, torchdata.IterableDataset):
-        assert sampler is None, "sampler must be None if dataset is IterableDataset"
+        assert sampler is None, "an IterableDataset takes no sampler"
     else:
         dataset = ToIterableDataset(dataset, sampler, shard_chunk_size=batch_size)
 
@@ -232,7 +223,7 @@ def build_batch_data_loader(
             collate_fn=trivial_batch_collator if collate_fn is None else collate_fn,
             **common,
         )
-    assert drop_last, "Aspect ratio grouping will drop incomplete batches."
+    assert drop_last, "aspect_ratio_grouping needs drop_last: incomplete batches wait"
     # Elements come one by one (a batch of one, unwrapped) and are batched in this process.
     elements = torchdata.DataLoader(dataset, collate_fn=operator.itemgetter(0), **common)
     batches = AspectRatioGroupedDataset(elements, batch_size)
@@ -245,7 +236,7 @@ def _build_sampler(cfg: CfgNode, dataset: Any) -> torchdata.Sampler:
     SEED is used as it is: its default -1 is a fixed seed too.
     """
     name = cfg.DATALOADER.SAMPLER_TRAIN
-    logger.info("Using training sampler %s", name)
+    logger.info("Training sampler: %s", name)
     if name == "TrainingSampler":
         return TrainingSampler(len(dataset), seed=cfg.SEED)
     if name == "RepeatFactorTrainingSampler":
@@ -333,11 +324,13 @@ def build_detection_train_loader(
     if mapper is not None:
         dataset = MapDataset(dataset, mapper)
     if isinstance(dataset, torchdata.IterableDataset):
-        assert sampler is None, "sampler must be None if dataset is IterableDataset"
+        assert sampler is None, "an IterableDataset takes no sampler"
     else:
         if sampler is None:
             sampler = TrainingSampler(len(dataset))
-        assert isinstance(sampler, torchdata.Sampler), f"Expect a Sampler but got {type(sampler)}"
+        assert isinstance(sampler, torchdata.Sampler), (
+            f"sampler must be a torch Sampler, got {type(sampler)}"
+        )
     return build_batch_data_loader(
         dataset,
         sampler,
@@ -396,7 +389,7 @@ def build_detection_test_loader(
     if mapper is not None:
         dataset = MapDataset(dataset, mapper)
     if isinstance(dataset, torchdata.IterableDataset):
-        assert sampler is None, "sampler must be None if dataset is IterableDataset"
+        assert sampler is None, "an IterableDataset takes no sampler"
     elif sampler is None:
         sampler = InferenceSampler(len(dataset))
     return torchdata.DataLoader(

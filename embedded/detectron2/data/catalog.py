@@ -31,7 +31,7 @@ class _DatasetCatalog(UserDict):
 
     def register(self, name: str, func: Callable[[], list[dict]]) -> None:
         """Add a data set; asserts that the name is free and ``func`` callable."""
-        assert callable(func), "You must register a function with `DatasetCatalog.register`!"
+        assert callable(func), f"func must be callable, got {type(func)}"
         assert name not in self, f"Dataset '{name}' is already registered!"
         self[name] = func
 
@@ -60,7 +60,7 @@ class _DatasetCatalog(UserDict):
         self.pop(name)
 
     def __str__(self) -> str:
-        return f"DatasetCatalog(registered datasets: {', '.join(self.keys())})"
+        return f"DatasetCatalog({', '.join(self.keys())})"
 
     __repr__ = __str__
 
@@ -129,7 +129,7 @@ class Metadata:
 
 
 def _warn_renamed(old: str, new: str) -> None:
-    log_first_n(logging.WARNING, f"Metadata '{old}' was renamed to '{new}'!", n=10)
+    log_first_n(logging.WARNING, f"The metadata key '{old}' is called '{new}' now", n=10)
 
 
 class _MetadataCatalog(UserDict):
@@ -151,7 +151,7 @@ class _MetadataCatalog(UserDict):
         self.pop(name)
 
     def __str__(self) -> str:
-        return f"MetadataCatalog(registered metadata: {', '.join(self.keys())})"
+        return f"MetadataCatalog({', '.join(self.keys())})"
 
     __repr__ = __str__
 

@@ -28,7 +28,6 @@ class _PackedList:
 
     def __init__(self, elements: Sequence[Any]) -> None:
         logger = logging.getLogger(__name__)
-        logger.info("Serializing %d elements to byte tensors ...", len(elements))
         packed = [
             np.frombuffer(pickle.dumps(element, protocol=-1), dtype=np.uint8)
             for element in elements
@@ -37,7 +36,7 @@ class _PackedList:
         self._ends = torch.from_numpy(ends)
         data = np.concatenate(packed) if packed else np.empty(0, dtype=np.uint8)
         self._data = torch.from_numpy(data)
-        logger.info("Serialized dataset takes %.2f MiB", len(self._data) / 1024**2)
+        logger.info("%d records take %.2f MiB", len(packed), len(self._data) / 1024**2)
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -136,7 +135,7 @@ class MapDataset(torchdata.Dataset):
             current = self._rng.sample(list(self._candidates), k=1)[0]
             if retries >= _RETRIES_BEFORE_WARNING:
                 logging.getLogger(__name__).warning(
-                    "Failed to apply `_map_func` for idx: %s, retry count: %s", idx, retries
+                    "Record %s and %d others gave None; trying another one", idx, retries - 1
                 )
         raise AssertionError("unreachable")
 

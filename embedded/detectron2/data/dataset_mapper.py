@@ -56,7 +56,7 @@ class DatasetMapper:
             recompute_boxes: take boxes from the transformed masks, which are tighter after a crop.
         """
         if recompute_boxes:
-            assert use_instance_mask, "recompute_boxes requires instance masks"
+            assert use_instance_mask, "recompute_boxes needs use_instance_mask"
         if use_keypoint:
             outside_subset("DatasetMapper(use_keypoint=True)")
         self.is_train = is_train
@@ -69,9 +69,7 @@ class DatasetMapper:
         self.proposal_topk = precomputed_proposal_topk
         self.recompute_boxes = recompute_boxes
         logging.getLogger(__name__).info(
-            "[DatasetMapper] Augmentations used in %s: %s",
-            "training" if is_train else "inference",
-            augmentations,
+            "Augmentations in %s: %s", "training" if is_train else "testing", augmentations
         )
 
     @classmethod

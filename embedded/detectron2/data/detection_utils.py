@@ -240,8 +240,7 @@ def _transform_segmentation(
         )
         return mask
     raise ValueError(
-        f"Cannot transform segmentation of type '{type(segmentation)}'! Supported types are: "
-        "polygons as list[list[float] or ndarray], COCO-style RLE as a dict."
+        f"segmentation must be a list of polygons or an RLE dict, got {type(segmentation)}"
     )
 
 
@@ -287,7 +286,7 @@ def _to_polygon_masks(segmentations: list) -> PolygonMasks:
         return PolygonMasks(segmentations)
     except ValueError as error:
         raise ValueError(
-            "Failed to use mask_format=='polygon' from the given annotations!"
+            "mask_format='polygon' needs segmentations that are all polygons"
         ) from error
 
 
@@ -299,13 +298,12 @@ def _to_bitmask(segmentation: list | dict | np.ndarray, image_size: tuple[int, i
         return mask_util.decode(segmentation)
     if isinstance(segmentation, np.ndarray):
         assert segmentation.ndim == 2, (
-            f"Expect segmentation of 2 dimensions, got {segmentation.ndim}."
+            f"a segmentation array must be (H, W), got {segmentation.shape}"
         )
         return segmentation
     raise ValueError(
-        f"Cannot convert segmentation of type '{type(segmentation)}' to BitMasks! Supported types "
-        "are: polygons as list[list[float] or ndarray], COCO-style RLE as a dict, or a binary "
-        "segmentation mask in a 2D numpy array of shape HxW."
+        "segmentation must be a list of polygons, an RLE dict or an (H, W) array, "
+        f"got {type(segmentation)}"
     )
 
 
@@ -356,7 +354,7 @@ def gen_crop_transform_with_instance(
     box = BoxMode.convert(instance["bbox"], instance["bbox_mode"], BoxMode.XYXY_ABS)
     center = np.array([(box[1] + box[3]) * 0.5, (box[0] + box[2]) * 0.5])  # y, x
     assert center[0] < image_size[0] and center[1] < image_size[1], (
-        f"The annotation box {box} is outside of the image of {image_size}!"
+        f"the centre of the box {box} is outside the image of {image_size}"
     )
     assert all(np.asarray(image_size) >= size), f"crop {crop_size} larger than image {image_size}"
     lowest = np.maximum(np.floor(center).astype(np.int32) - size, 0)
@@ -384,14 +382,9 @@ def check_metadata_consistency(key: str, dataset_names: Sequence[str]) -> None:
     for name, entry in zip(dataset_names, entries, strict=True):
         if entry != entries[0]:
             logging.getLogger(__name__).error(
-                "Metadata '%s' for dataset '%s' is '%s'; for dataset '%s' it is '%s'",
-                key,
-                name,
-                entry,
-                dataset_names[0],
-                entries[0],
+                "'%s' of %s is %s, of %s it is %s", key, name, entry, dataset_names[0], entries[0]
             )
-            raise ValueError(f"Datasets have different metadata '{key}'!")
+            raise ValueError(f"'{key}' differs between the data sets {list(dataset_names)}")
 
 
 def build_augmentation(cfg: CfgNode, is_train: bool) -> list[T.Augmentation]:

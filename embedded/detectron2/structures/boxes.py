@@ -141,7 +141,9 @@ class Boxes:
         Args:
             box_size: (height, width) of the image.
         """
-        assert torch.isfinite(self.tensor).all(), "Box tensor contains infinite or NaN!"
+        assert torch.isfinite(self.tensor).all(), (
+            f"cannot clip boxes that are not finite: {self.tensor}"
+        )
         height, width = box_size
         x0, y0, x1, y1 = self.tensor.unbind(dim=1)
         self.tensor = torch.stack(
@@ -164,7 +166,9 @@ class Boxes:
         if isinstance(item, int):
             return Boxes(self.tensor[item].view(1, -1))
         selected = self.tensor[item]
-        assert selected.dim() == 2, f"Indexing on Boxes with {item} failed to return a matrix!"
+        assert selected.dim() == 2, (
+            f"index {item} must select rows, it gives {tuple(selected.shape)}"
+        )
         return Boxes(selected)
 
     def __len__(self) -> int:
@@ -240,7 +244,7 @@ def pairwise_ioa(boxes1: Boxes, boxes2: Boxes) -> Tensor:
 def matched_pairwise_iou(boxes1: Boxes, boxes2: Boxes) -> Tensor:
     """(N,) intersection over union of box i with box i; both have N boxes."""
     assert len(boxes1) == len(boxes2), (
-        f"boxlists should have the same number of entries, got {len(boxes1)}, {len(boxes2)}"
+        f"as many boxes on both sides, got {len(boxes1)} and {len(boxes2)}"
     )
     first, second = boxes1.tensor, boxes2.tensor
     sides = torch.min(first[:, 2:], second[:, 2:]) - torch.max(first[:, :2], second[:, :2])

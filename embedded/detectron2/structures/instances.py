@@ -86,7 +86,7 @@ class Instances:
         if type(item) is int:
             length = len(self)
             if not -length <= item < length:
-                raise IndexError("Instances index out of range!")
+                raise IndexError(f"index {item} for {length} instances")
             item = slice(item, item + 1 or None)
         selected = Instances(self._image_size)
         for name, value in self._fields.items():
@@ -99,7 +99,7 @@ class Instances:
         raise NotImplementedError("Empty Instances does not support __len__!")
 
     def __iter__(self) -> NoReturn:
-        raise NotImplementedError("`Instances` object is not iterable!")
+        raise NotImplementedError("Instances cannot be iterated over: index it with 0, 1, ...")
 
     @staticmethod
     def cat(instance_lists: list["Instances"]) -> "Instances":

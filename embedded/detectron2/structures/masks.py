@@ -104,7 +104,7 @@ class BitMasks:
             return BitMasks(self.tensor[item].unsqueeze(0))
         selected = self.tensor[item]
         assert selected.dim() == 3, (
-            f"Indexing on BitMasks with {item} returns a tensor with shape {selected.shape}!"
+            f"index {item} must select masks, it gives {tuple(selected.shape)}"
         )
         return BitMasks(selected)
 
@@ -194,8 +194,7 @@ class PolygonMasks:
         """
         if not isinstance(polygons, list):
             raise ValueError(
-                f"Cannot create PolygonMasks: expect a list of lists of polygons, "
-                f"got {type(polygons)}"
+                f"polygons must be a list (of lists of polygons), got {type(polygons)}"
             )
         self.polygons = [_check_polygons(of_one_mask) for of_one_mask in polygons]
 
@@ -235,7 +234,7 @@ class PolygonMasks:
                 assert len(item) == len(self), f"mask of {len(item)} for {len(self)} polygons"
                 item = item.nonzero().squeeze(1)
             elif item.dtype not in (torch.int32, torch.int64):
-                raise ValueError(f"Unsupported tensor dtype={item.dtype} for indexing!")
+                raise ValueError(f"an index tensor must be bool, int32 or int64, got {item.dtype}")
             item = item.tolist()
         return PolygonMasks([self.polygons[index] for index in item])
 
@@ -284,9 +283,7 @@ class PolygonMasks:
 def _check_polygons(polygons: list) -> list[np.ndarray]:
     """Convert the polygons of one mask to float64 arrays of at least 3 points."""
     if not isinstance(polygons, list):
-        raise ValueError(
-            f"Cannot create polygons: expect a list of polygons per instance, got {type(polygons)}"
-        )
+        raise ValueError(f"the polygons of a mask must be a list, got {type(polygons)}")
     arrays = []
     for polygon in polygons:
         if isinstance(polygon, Tensor):
@@ -313,7 +310,7 @@ class ROIMasks:
 
     def __init__(self, tensor: Tensor) -> None:
         if tensor.dim() != 3:
-            raise ValueError(f"ROIMasks must be a tensor of shape (N, M, M), got {tensor.shape}")
+            raise ValueError(f"ROIMasks must be (N, M, M), got {tuple(tensor.shape)}")
         self.tensor = tensor
 
     def to(self, device: torch.device | str) -> "ROIMasks":
@@ -332,9 +329,7 @@ class ROIMasks:
         """Select masks by slice, bool mask or index tensor."""
         selected = self.tensor[item]
         if selected.dim() != 3:
-            raise ValueError(
-                f"Indexing on ROIMasks with {item} returns a tensor with shape {selected.shape}!"
-            )
+            raise ValueError(f"index {item} must select masks, it gives {tuple(selected.shape)}")
         return ROIMasks(selected)
 
     def __repr__(self) -> str:

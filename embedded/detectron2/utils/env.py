@@ -31,7 +31,7 @@ def seed_all_rng(seed: int | None = None) -> None:
     if seed is None:
         clock = int(datetime.now().strftime("%S%f"))
         seed = os.getpid() + clock + int.from_bytes(os.urandom(2), "big")
-        logging.getLogger(__name__).info("Using a generated random seed %d", seed)
+        logging.getLogger(__name__).info("Random seed: %d", seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
     random.seed(seed)
@@ -70,7 +70,7 @@ def setup_custom_environment(custom_module: str) -> None:
     else:
         module = importlib.import_module(custom_module)
     assert callable(getattr(module, "setup_environment", None)), (
-        f"Custom environment module {custom_module!r} does not define setup_environment()"
+        f"{custom_module!r} has no function setup_environment"
     )
     module.setup_environment()
 

@@ -49,7 +49,7 @@ def retry_if_cuda_oom(func: Callable[..., _Result]) -> Callable[..., _Result]:
         torch.cuda.empty_cache()
         with _ignore_cuda_oom():
             return func(*args, **kwargs)
-        logging.getLogger(__name__).info("Attempting to copy inputs of %s to CPU", func)
+        logging.getLogger(__name__).info("The GPU is full: running %s on the CPU", func)
         return func(
             *(_to_cpu(value) for value in args),
             **{name: _to_cpu(value) for name, value in kwargs.items()},

@@ -76,7 +76,7 @@ def test_a_missing_from_config(cfg):
             pass
 
     with pytest.raises(
-        AttributeError, match="Class with @configurable must have a 'from_config' classmethod."
+        AttributeError, match="Class with @configurable must have a 'from_config' classmethod"
     ):
         Bad(cfg)
 

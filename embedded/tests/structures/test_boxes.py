@@ -26,11 +26,7 @@ def test_no_boxes_have_the_right_shape():
 
 
 def test_boxes_are_float32_whatever_comes_in():
-    for values in (
-        torch.zeros(1, 4, dtype=torch.float64),
-        torch.zeros(1, 4).long(),
-        [[0, 0, 1, 1]],
-    ):
+    for values in (torch.zeros(1, 4).double(), torch.zeros(1, 4).long(), [[0, 0, 1, 1]]):
         assert Boxes(values).tensor.dtype == torch.float32
 
 

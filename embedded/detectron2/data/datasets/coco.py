@@ -57,9 +57,7 @@ def load_coco_json(
     annotation_ids = [
         annotation["id"] for of_image in api.imgToAnns.values() for annotation in of_image
     ]
-    assert len(set(annotation_ids)) == len(annotation_ids), (
-        f"Annotation ids in '{json_file}' are not unique!"
-    )
+    assert len(set(annotation_ids)) == len(annotation_ids), f"{json_file}: annotation ids repeat"
     keys = [*_COPIED_KEYS, *(extra_annotation_keys or [])]
     records, dropped = [], 0
     for image_id in sorted(api.imgs):
@@ -67,7 +65,7 @@ def load_coco_json(
         annotations = []
         for source in api.imgToAnns[image_id]:
             assert source["image_id"] == image_id, f"annotation of {image_id}: {source}"
-            assert source.get("ignore", 0) == 0, "'ignore' in COCO json file is not supported."
+            assert source.get("ignore", 0) == 0, f"'ignore' is not supported: {source}"
             annotation = _convert_annotation(source, keys, class_ids)
             if annotation is None:
                 dropped += 1
@@ -114,8 +112,7 @@ def _convert_annotation(
     annotation = {key: source[key] for key in keys if key in source}
     if "bbox" in annotation and len(annotation["bbox"]) == 0:
         raise ValueError(
-            f"One annotation of image {source['image_id']} contains empty 'bbox' value! "
-            "This json does not have valid COCO format."
+            f"annotation {source.get('id')} of image {source['image_id']} has an empty bbox"
         )
     segmentation = source.get("segmentation")
     if segmentation:
@@ -143,8 +140,8 @@ def _convert_annotation(
             annotation["category_id"] = class_ids[annotation["category_id"]]
         except KeyError as error:
             raise KeyError(
-                f"Encountered category_id={annotation['category_id']} but this id does not exist "
-                "in 'categories' of the json file."
+                f"annotation {source.get('id')} of image {source['image_id']} has the category "
+                f"{annotation['category_id']}, which the file's categories do not list"
             ) from error
     return annotation
 
@@ -152,7 +149,7 @@ def _convert_annotation(
 def load_sem_seg(
     gt_root: str, image_root: str, gt_ext: str = "png", image_ext: str = "jpg"
 ) -> list[dict]:
-    """Records of a folder of images and a folder of label maps with the same relative names.
+    """Records of a folder of images and a folder of label maps with the same names.
 
     Args:
         gt_root: label maps, one channel, 255 for ignored pixels.
@@ -164,9 +161,9 @@ def load_sem_seg(
         Records with file_name and sem_seg_file_name, sorted. When the folders do not match, the
         images and maps that both have, with a warning.
     """
-    label_names = _relative_names(gt_root, gt_ext)
-    image_names = _relative_names(image_root, image_ext)
-    assert len(label_names) > 0, f"No annotations found in {gt_root}."
+    label_names = _names(gt_root, gt_ext)
+    image_names = _names(image_root, image_ext)
+    assert len(label_names) > 0, f"no .{gt_ext} files in {gt_root}"
     if label_names != image_names:
         common = sorted(set(label_names) & set(image_names))
         logger.warning(
@@ -187,17 +184,12 @@ def load_sem_seg(
     ]
 
 
-def _relative_names(root: str, extension: str) -> list[str]:
-    """Sorted paths below a folder, without the extension."""
-    names = []
-    for folder, _, files in os.walk(PathManager.get_local_path(root)):
-        relative = os.path.relpath(folder, PathManager.get_local_path(root))
-        names.extend(
-            os.path.normpath(os.path.join(relative, file.removesuffix(f".{extension}")))
-            for file in files
-            if file.endswith(f".{extension}")
-        )
-    return sorted(names)
+def _names(root: str, extension: str) -> list[str]:
+    """Sorted names of the files in a folder, without their extension; not of subfolders."""
+    suffix = f".{extension}"
+    return sorted(
+        name.removesuffix(suffix) for name in PathManager.ls(root) if name.endswith(suffix)
+    )
 
 
 def register_coco_instances(name: str, metadata: dict, json_file: str, image_root: str) -> None:

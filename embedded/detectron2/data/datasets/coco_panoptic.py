@@ -48,7 +48,7 @@ def load_coco_panoptic_json(
                 ],
             }
         )
-    assert len(records), f"No images found in {image_dir}!"
+    assert len(records), f"{json_file} lists no images"
     for name in (records[0]["file_name"], records[0]["pan_seg_file_name"]):
         assert PathManager.isfile(name), name
     return records

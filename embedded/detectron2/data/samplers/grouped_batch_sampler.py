@@ -26,9 +26,7 @@ class GroupedBatchSampler(BatchSampler):
             ValueError: ``sampler`` is no torch Sampler.
         """
         if not isinstance(sampler, Sampler):
-            raise ValueError(
-                f"sampler should be an instance of torch.utils.data.Sampler, but got {sampler=}"
-            )
+            raise ValueError(f"sampler must be a torch Sampler, got {type(sampler)}")
         self.sampler = sampler
         self.group_ids = group_ids
         self.batch_size = batch_size
@@ -44,4 +42,4 @@ class GroupedBatchSampler(BatchSampler):
                 yield batch
 
     def __len__(self) -> NoReturn:
-        raise NotImplementedError("len() of GroupedBatchSampler is not well-defined.")
+        raise NotImplementedError("How many batches become full is not known before")

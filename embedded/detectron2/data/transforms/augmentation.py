@@ -20,10 +20,8 @@ __all__ = [
 
 
 def _check_image(image: Any) -> None:
-    assert isinstance(image, np.ndarray), (
-        f"[Augmentation] Needs an numpy array, but got a {type(image)}!"
-    )
-    assert image.ndim in (2, 3), f"[Augmentation] Expected (H, W[, C]), got {image.shape}"
+    assert isinstance(image, np.ndarray), f"image must be a NumPy array, got {type(image)}"
+    assert image.ndim in (2, 3), f"image must be (H, W) or (H, W, C), got {image.shape}"
 
 
 def _inputs_of(augmentation: "Augmentation", aug_input: Any) -> list[Any]:
@@ -89,8 +87,7 @@ class Augmentation:
         """
         transform = self.get_transform(*_inputs_of(self, aug_input))
         assert isinstance(transform, (Transform, TransformList)), (
-            f"{type(self)}.get_transform must return an instance of Transform! "
-            f"Got {type(transform)} instead."
+            f"{type(self)}.get_transform must return a Transform, got {type(transform)}"
         )
         aug_input.transform(transform)
         return transform

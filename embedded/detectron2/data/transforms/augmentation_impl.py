@@ -53,7 +53,7 @@ class RandomApply(Augmentation):
         """
         super().__init__()
         self.aug = _as_augmentation(tfm_or_aug)
-        assert 0.0 <= prob <= 1.0, f"Probability must be between 0.0 and 1.0 (given: {prob})"
+        assert 0.0 <= prob <= 1.0, f"prob must be in [0, 1], got {prob}"
         self.prob = prob
 
     def get_transform(self, *args: Any) -> Transform:
@@ -80,9 +80,9 @@ class RandomFlip(Augmentation):
         """
         super().__init__()
         if horizontal and vertical:
-            raise ValueError("Cannot do both horiz and vert. Please use two Flip instead.")
+            raise ValueError("horizontal and vertical exclude each other: use two RandomFlip")
         if not horizontal and not vertical:
-            raise ValueError("At least one of horiz or vert has to be True!")
+            raise ValueError("one of horizontal and vertical must be True")
         self._init(locals())
 
     def get_transform(self, image: np.ndarray) -> Transform:
@@ -133,8 +133,7 @@ class ResizeShortestEdge(Augmentation):
             short_edge_length = (short_edge_length, short_edge_length)
         if self.is_range:
             assert len(short_edge_length) == 2, (
-                "short_edge_length must be two values using 'range' sample style."
-                f" Got {short_edge_length}!"
+                f"sample_style='range' needs (lowest, highest), got {short_edge_length}"
             )
         self._init(locals())
 
@@ -460,7 +459,7 @@ class RandomSaturation(_RandomBlend):
     """Blend an RGB image with its grey version."""
 
     def _other(self, image: np.ndarray) -> np.ndarray:
-        assert image.shape[-1] == 3, f"RandomSaturation only works on RGB images, {image.shape}"
+        assert image.shape[-1] == 3, f"RandomSaturation needs (H, W, 3), got {image.shape}"
         return image.dot([0.299, 0.587, 0.114])[:, :, None]
 
 
@@ -487,7 +486,7 @@ class RandomLighting(Augmentation):
         self.eigen_vals = np.array([0.2175, 0.0188, 0.0045])
 
     def get_transform(self, image: np.ndarray) -> Transform:
-        assert image.shape[-1] == 3, f"RandomLighting only works on RGB images, {image.shape}"
+        assert image.shape[-1] == 3, f"RandomLighting needs (H, W, 3), got {image.shape}"
         weights = np.random.normal(scale=self.scale, size=3)
         colour = self.eigen_vecs.dot(weights * self.eigen_vals)
         return BlendTransform(src_image=colour, src_weight=1.0, dst_weight=1.0)

@@ -256,7 +256,7 @@ class ColorTransform(Transform):
             ValueError: it is not callable.
         """
         if not callable(op):
-            raise ValueError("op parameter should be callable")
+            raise ValueError(f"op must be callable, got {type(op)}")
         super().__init__()
         self._set_attributes(locals())
 
