@@ -16,6 +16,8 @@ template <typename C>
 using Vector = typename VectorOf<C>::type;
 template <typename C>
 constexpr int kLanes = DVPS_VECTOR_BYTES / sizeof(C);
+template <typename C>
+using Integer = std::conditional_t<sizeof(C) == 8, int64_t, int32_t>;
 
 template <typename C>
 DVPS_INLINE Vector<C> load(const C* from) {
@@ -25,6 +27,36 @@ template <typename C>
 DVPS_INLINE void store(C* to, Vector<C> vector) {
   *reinterpret_cast<Vector<C>*>(to) = vector;
 }
+
+// Lane j of the result is number Lanes::of(j) of the lanes of `a` followed by those of `b`.
+template <typename Lanes, typename C>
+DVPS_INLINE Vector<C> shuffle(Vector<C> a, Vector<C> b) {
+#if defined(__clang__)
+  Vector<C> to;
+  for (int j = 0; j < kLanes<C>; ++j) {
+    const int from = Lanes::of(j, kLanes<C>);
+    to[j] = from < kLanes<C> ? a[from] : b[from - kLanes<C>];
+  }
+  return to;
+#else
+  Vector<Integer<C>> lanes;
+  for (int j = 0; j < kLanes<C>; ++j) lanes[j] = Lanes::of(j, kLanes<C>);
+  return __builtin_shuffle(a, b, lanes);
+#endif
+}
+
+template <int kStart>
+struct EverySecond {
+  static constexpr int of(int j, int) { return 2 * j + kStart; }
+};
+// From `a` where bit kDistance of j is 0, from `b` elsewhere; the same lane, or with kCross the
+// lane at that distance.
+template <int kDistance, bool kCross>
+struct Blend {
+  static constexpr int of(int j, int lanes) {
+    return (j & kDistance ? lanes : 0) + (kCross ? j ^ kDistance : j);
+  }
+};
 
 // Scratch that lives as long as one task.
 template <typename C>
@@ -102,13 +134,14 @@ void unpack_level(const Shape& shape, const C* packed, int64_t batch, int64_t he
 // The sampling points of a block of queries on one level, as arrays over points.
 template <typename C>
 struct Points {
+  // capacity: a multiple of kLanes.
   explicit Points(int64_t capacity)
       : locations(2 * capacity), weights(capacity), offset(capacity), dx(capacity), dy(capacity),
         scale_x(capacity), scale_y(capacity), corner(4 * capacity), stride(capacity) {}
 
   Buffer<C> locations;  // (x, y) from 0 to 1
   Buffer<C> weights;
-  Buffer<int32_t> offset;       // of the upper left corner in the packed level, in elements
+  Buffer<Integer<C>> offset;    // of the upper left corner in the packed level, in elements
   Buffer<C> dx, dy;             // from the upper left corner to the point, 0 to 1
   Buffer<C> scale_x, scale_y;   // d(pixels) / d(location): W, or 0 outside the level
   Buffer<C> corner;             // weight times bilinear share; one array per corner
@@ -116,43 +149,46 @@ struct Points {
 };
 
 // Locations to corners. In packed pixels a location x is at x * W + 0.5; outside [0, W + 1] there
-// are zeros, so clamping to it changes nothing but the address.
+// are zeros, so clamping to it changes nothing but the address. Works on whole vectors: up to
+// kLanes - 1 points beyond the last are computed and ignored.
 template <typename C>
 void prepare(const Points<C>& points, int64_t begin, int64_t count, const Level& level,
              int64_t packed_dim) {
+  using Reals = Vector<C>;
+  using Integers = Vector<Integer<C>>;
   const C width = level.width, height = level.height;
-  const int32_t last_x = level.width, last_y = level.height;
-  const int32_t step_x = packed_dim, step_y = packed_dim * level.pitch();
-  const C* __restrict locations = points.locations + 2 * begin;
-  const C* __restrict weights = points.weights + begin;
-  int32_t* __restrict offset = points.offset + begin;
-  C* __restrict dx = points.dx + begin;
-  C* __restrict dy = points.dy + begin;
-  C* __restrict scale_x = points.scale_x + begin;
-  C* __restrict scale_y = points.scale_y + begin;
-  C* __restrict corner = points.corner + begin;
-  const int64_t stride = points.stride;
-  for (int64_t i = 0; i < count; ++i) {
-    C x = locations[2 * i] * width + C(0.5);
-    C y = locations[2 * i + 1] * height + C(0.5);
-    scale_x[i] = (x >= 0 && x < width + 1) ? width : C(0);
-    scale_y[i] = (y >= 0 && y < height + 1) ? height : C(0);
-    x = x > 0 ? x : C(0);  // also where x is not a number
-    y = y > 0 ? y : C(0);
-    x = x < width + 1 ? x : width + 1;
-    y = y < height + 1 ? y : height + 1;
-    int32_t left = static_cast<int32_t>(x), top = static_cast<int32_t>(y);
-    left = left < last_x ? left : last_x;
-    top = top < last_y ? top : last_y;
-    const C fx = x - static_cast<C>(left), fy = y - static_cast<C>(top);
-    dx[i] = fx;
-    dy[i] = fy;
-    offset[i] = top * step_y + left * step_x;
-    const C lower = weights[i] * fy, upper = weights[i] - lower;
-    corner[i + stride] = upper * fx;
-    corner[i] = upper - upper * fx;
-    corner[i + 3 * stride] = lower * fx;
-    corner[i + 2 * stride] = lower - lower * fx;
+  const Reals zero = {};
+  const Integers last_x = Integers{} + static_cast<Integer<C>>(level.width);
+  const Integers last_y = Integers{} + static_cast<Integer<C>>(level.height);
+  const Integer<C> step_x = packed_dim, step_y = packed_dim * level.pitch();
+  C* const corner = points.corner;
+  for (int64_t i = begin; i < begin + count; i += kLanes<C>) {
+    const Reals first = load<C>(points.locations + 2 * i);
+    const Reals second = load<C>(points.locations + 2 * i + kLanes<C>);
+    Reals x = shuffle<EverySecond<0>, C>(first, second) * width + C(0.5);
+    Reals y = shuffle<EverySecond<1>, C>(first, second) * height + C(0.5);
+    const Reals right = zero + (width + 1), bottom = zero + (height + 1);
+    store<C>(points.scale_x + i, (x >= zero) & (x < right) ? zero + width : zero);
+    store<C>(points.scale_y + i, (y >= zero) & (y < bottom) ? zero + height : zero);
+    x = x > zero ? x : zero;  // also where x is not a number
+    y = y > zero ? y : zero;
+    x = x < right ? x : right;
+    y = y < bottom ? y : bottom;
+    Integers column = __builtin_convertvector(x, Integers);
+    Integers row = __builtin_convertvector(y, Integers);
+    column = column < last_x ? column : last_x;
+    row = row < last_y ? row : last_y;
+    const Reals dx = x - __builtin_convertvector(column, Reals);
+    const Reals dy = y - __builtin_convertvector(row, Reals);
+    store<C>(points.dx + i, dx);
+    store<C>(points.dy + i, dy);
+    store<Integer<C>>(points.offset + i, row * step_y + column * step_x);
+    const Reals weight = load<C>(points.weights + i);
+    const Reals lower = weight * dy, upper = weight - lower;
+    store<C>(corner + i + points.stride, upper * dx);
+    store<C>(corner + i, upper - upper * dx);
+    store<C>(corner + i + 3 * points.stride, lower * dx);
+    store<C>(corner + i + 2 * points.stride, lower - lower * dx);
   }
 }
 
@@ -242,31 +278,13 @@ void forward(const Shape& shape, const void* packed_value, const void* locations
   }
 }
 
-// Lane j of the result: lane j of `a` where bit kDistance of j is 0, lane j of `b` elsewhere; with
-// kCross, lane j ^ kDistance instead.
-template <typename C, int kDistance, bool kCross>
-DVPS_INLINE Vector<C> combine(Vector<C> a, Vector<C> b) {
-#if defined(__clang__)
-  Vector<C> to;
-  for (int j = 0; j < kLanes<C>; ++j)
-    to[j] = j & kDistance ? b[kCross ? j ^ kDistance : j] : a[kCross ? j ^ kDistance : j];
-  return to;
-#else
-  using Integer = std::conditional_t<sizeof(C) == 8, int64_t, int32_t>;
-  Vector<Integer> lanes;
-  for (int j = 0; j < kLanes<C>; ++j)
-    lanes[j] = (j & kDistance ? kLanes<C> : 0) + (kCross ? j ^ kDistance : j);
-  return __builtin_shuffle(a, b, lanes);
-#endif
-}
-
 // Sum each of kLanes vectors over its lanes: vector j ends up in lane j of the first.
 template <typename C, int kDistance = kLanes<C> / 2>
 DVPS_INLINE void sum_lanes(Vector<C>* vectors) {
   if constexpr (kDistance > 0) {
     for (int i = 0; i < kDistance; ++i) {
       const Vector<C> a = vectors[i], b = vectors[i + kDistance];
-      vectors[i] = combine<C, kDistance, false>(a, b) + combine<C, kDistance, true>(a, b);
+      vectors[i] = shuffle<Blend<kDistance, false>, C>(a, b) + shuffle<Blend<kDistance, true>, C>(a, b);
     }
     sum_lanes<C, kDistance / 2>(vectors);
   }
