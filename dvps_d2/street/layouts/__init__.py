@@ -1,12 +1,19 @@
 """Writers: a street video in the on-disk layout of a real dataset, so that real readers read it.
 
-To add one, write a module with a class that has ``name``, ``splits``, ``video_config``,
-``write_video`` and ``finish`` (see :class:`Layout`), and add it to ``LAYOUTS``.
+The test split has labels too: no server keeps them here. To add a layout, write a module with a
+class that follows :class:`Layout`, and add it to ``LAYOUTS``.
 """
 
 from dvps_d2.street.layouts.cityscapes_dvps import CityscapesDVPS
+from dvps_d2.street.layouts.cityscapes_vps import CityscapesVPS
+from dvps_d2.street.layouts.semkitti_dvps import SemKITTIDVPS
 from dvps_d2.street.layouts.tree import Layout, StreetTree
+from dvps_d2.street.layouts.viper import VIPER
+from dvps_d2.street.layouts.vipseg import VIPSeg
 
-LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (CityscapesDVPS(),)}
+LAYOUTS: dict[str, Layout] = {
+    layout.name: layout
+    for layout in (CityscapesDVPS(), CityscapesVPS(), SemKITTIDVPS(), VIPER(), VIPSeg())
+}
 
 __all__ = ["LAYOUTS", "Layout", "StreetTree"]

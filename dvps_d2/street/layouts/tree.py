@@ -7,15 +7,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 
-from dvps_d2.formats.files import atomic_path, read_json, write_json
+from dvps_d2.formats.files import atomic_path, read_json, write_bytes, write_json
 from dvps_d2.formats.png import encode_depth, write_png
 from dvps_d2.street.config import StreetConfig, split_seed
 from dvps_d2.street.video import StreetVideo
 
 _NOTES = ".street"  # hidden, so that the visible tree is the released one
-_COMPRESSION = 1
+_COMPRESSION, _JPEG_QUALITY = 1, 95
 
 
 class Layout(Protocol):
@@ -54,6 +55,12 @@ class VideoTree:
     def png(self, name: str, image: np.ndarray) -> None:
         """8-bit or 16-bit, grey or RGB."""
         write_png(self.path(name), image, compression=_COMPRESSION)
+
+    def jpg(self, name: str, image: np.ndarray) -> None:
+        """RGB with slight loss."""
+        quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+        _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)
+        write_bytes(self.path(name), data.tobytes())
 
     def depth(self, name: str, metres: np.ndarray) -> None:
         """16-bit PNG, metres x 256, 0 for none."""
