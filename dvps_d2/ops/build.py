@@ -83,7 +83,7 @@ def cmdclass() -> dict:
 def _cpp_extension():
     try:
         from torch.utils import cpp_extension
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise RuntimeError(
             "DVPS_BUILD_OPS=1 needs torch while building: install it first and build with "
             "`pip install --no-build-isolation`"
