@@ -5,6 +5,7 @@
     python train_net.py --config-file CONFIG --resume
     python train_net.py --config-file CONFIG --eval-only MODEL.WEIGHTS output/model_final.pth
     python train_net.py --config-file CONFIG --num-gpus 8 SOLVER.IMS_PER_BATCH 16
+    torchrun --nproc-per-node 8 train_net.py --config-file CONFIG
 
 Everything after the options overrides config keys. Datasets are looked for below
 $DETECTRON2_DATASETS (default: datasets).
@@ -14,14 +15,15 @@ import logging
 import os
 
 import detectron2
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import get_cfg
-from detectron2.engine import default_argument_parser, default_setup, launch
+from detectron2.engine import default_argument_parser, default_setup
 from detectron2.projects.deeplab import add_deeplab_config
 from detectron2.utils.logger import setup_logger
 
 from dvps_d2.d2 import Trainer, add_dvps_config
 from dvps_d2.d2.build import resolve_device
+from dvps_d2.d2.checkpoint import ModelCheckpointer
+from dvps_d2.d2.distributed import run_distributed
 
 logger = logging.getLogger("dvps_d2")
 
@@ -55,7 +57,7 @@ def main(args):
     cfg = setup(args)
     if args.eval_only:
         model = Trainer.build_model(cfg)
-        DetectionCheckpointer(model, save_dir=cfg.OUTPUT_DIR).resume_or_load(
+        ModelCheckpointer(model, cfg.OUTPUT_DIR, complete=True).resume_or_load(
             cfg.MODEL.WEIGHTS, resume=args.resume
         )
         return Trainer.test(cfg, model)
@@ -65,12 +67,4 @@ def main(args):
 
 
 if __name__ == "__main__":
-    arguments = default_argument_parser(epilog=__doc__).parse_args()
-    launch(
-        main,
-        arguments.num_gpus,
-        num_machines=arguments.num_machines,
-        machine_rank=arguments.machine_rank,
-        dist_url=arguments.dist_url,
-        args=(arguments,),
-    )
+    run_distributed(main, default_argument_parser(epilog=__doc__).parse_args())

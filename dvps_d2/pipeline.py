@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from torch import nn
 
 from .panoptic.query_fusion import PanopticFusion
+from .refiner import Refiner
 from .structures import (
     Clip,
     DenoisingQueries,
@@ -33,25 +34,18 @@ class Segmenter(Protocol):
         ...
 
 
-class Refiner(Protocol):
-    """Tracked queries -> refined queries, with past and future in view."""
-
-    def __call__(self, tracks: TrackedQueries, state: Any) -> tuple[TrackedQueries, Any]:
-        """Refine one window."""
-        ...
-
-
 @dataclass(frozen=True, eq=False)
 class RawOutput:
     """Everything before panoptic fusion; what training needs.
 
     Attributes:
         segmented: the segmenter's queries, auxiliary layers included, in decoder order.
-        tracks: the same queries in track order, refined if there is a refiner.
+        tracks: the same queries in track order, refined if there is a refiner; None while a
+            refiner waits for the end of the video.
     """
 
     segmented: SegmenterOutput
-    tracks: TrackedQueries
+    tracks: TrackedQueries | None
 
 
 class DVPSPipeline(nn.Module):
@@ -95,7 +89,7 @@ class DVPSPipeline(nn.Module):
         tracks, identities = self.tracker(segmented.queries, state.tracker)
         refined = state.refiner
         if self.refiner is not None:
-            tracks, refined = self.refiner(tracks, state.refiner)
+            tracks, refined = self.refiner(tracks, clip, state.refiner)
         return RawOutput(segmented, tracks), StreamState(seen, identities, refined, state.fusion)
 
     def step(self, clip: Clip, state: StreamState) -> tuple[PanopticTube | None, StreamState]:
@@ -107,13 +101,24 @@ class DVPSPipeline(nn.Module):
                 anywhere and resumed gives the same tubes.
 
         Returns:
-            The tube of this window, or None where the fusion waits for the end of the video; and
-            the state to pass with the next window.
+            The tube of this window, or None where refiner or fusion wait for the end of the
+            video; and the state to pass with the next window.
         """
         output, state = self.raw(clip, state)
+        if output.tracks is None:
+            return None, state
         tube, fused = self.fusion(output.tracks, clip, state.fusion)
         return tube, StreamState(state.segmenter, state.tracker, state.refiner, fused)
 
     def finish(self, state: StreamState) -> Iterator[PanopticTube]:
         """What is left to say once a video has ended, lazily in frame order."""
-        return self.fusion.finish(state.fusion)
+        refined, fused = state.refiner, state.fusion
+        del state  # so that what has been used up can be dropped
+        if self.refiner is not None:
+            waiting = self.refiner.finish(refined)
+            del refined
+            for tracks, clip in waiting:
+                tube, fused = self.fusion(tracks, clip, fused)
+                if tube is not None:
+                    yield tube
+        yield from self.fusion.finish(fused)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..formats import READERS, VOID
-from ..metrics import (
+from dvps_d2.formats import READERS, VOID
+from dvps_d2.metrics import (
     ClassSet,
     LabelMap,
     Listing,
@@ -26,7 +26,7 @@ from ..metrics import (
     joint_map,
     summarize,
 )
-from ..visualize import Palette, SegmentMap, SheetFrame, VideoWriter, result_sheet
+from dvps_d2.visualize import Palette, VideoWriter, result_sheet
 
 DATASET = "street_val"
 SHEETS = 3  # videos drawn as contact sheets
@@ -54,14 +54,12 @@ def main(argv: Sequence[str]) -> int:
             )
             return 2
     # Only here, so that `dvps --help` needs neither torch nor Detectron2.
-    from detectron2.data import DatasetCatalog, MetadataCatalog
-
-    from ..d2.predict import load_run
+    from dvps_d2.d2.data import registered
+    from dvps_d2.d2.predict import load_run
 
     cfg, model = load_run(args.run)
-    metadata = MetadataCatalog.get(DATASET)
-    truth = DatasetCatalog.get(DATASET)
-    baseline = score_baseline(DatasetCatalog.get("street_train"), truth, metadata)
+    truth, metadata = registered(DATASET)
+    baseline = score_baseline(registered("street_train")[0], truth, metadata)
     result = table(json.loads(scores.read_text()), baseline, json.loads(training.read_text()))
     (args.run / "result.json").write_text(json.dumps(result, indent=1) + "\n")
     pictures = draw_pictures(cfg, model, truth, metadata, args.run)
@@ -155,13 +153,15 @@ def draw_pictures(
     from PIL import Image
     from tqdm import tqdm
 
+    from dvps_d2.d2.pictures import sheet_frames
+
     palette = Palette(metadata.thing_colors, metadata.thing_ids)
     names = list(metadata.thing_classes)
     written = []
     film = folder / "demo.mp4"
     with VideoWriter(film, FRAMES_PER_SECOND) as video:
         for place, record in enumerate(tqdm(records[:FILMED], desc="drawing", unit="video")):
-            rows = list(drawn_frames(cfg, model, record, metadata))
+            rows = list(sheet_frames(cfg, model, record, metadata))
             for row in rows:
                 video.write(result_sheet([row], palette, names))
             if place < SHEETS:
@@ -169,24 +169,3 @@ def draw_pictures(
                 Image.fromarray(result_sheet(rows, palette, names)).save(path)
                 written.append(path)
     return [*written, film]
-
-
-def drawn_frames(cfg: Any, model: Any, record: dict, metadata: Any) -> Iterator[SheetFrame]:
-    """Prediction and truth of every frame of a video."""
-    from detectron2.data.detection_utils import read_image
-
-    from ..d2.predict import predict_video
-
-    reader = READERS[metadata.reader]
-    for frame, output in predict_video(cfg, model, record):
-        ids, info = output["panoptic_seg"]
-        classes = {segment["id"]: segment["category_id"] for segment in info}
-        label = reader.read_panoptic(frame)
-        yield SheetFrame(
-            image=read_image(frame["file_name"], format="RGB"),
-            caption=f"frame {frame['frame_id']}",
-            prediction=SegmentMap.from_ids(ids.cpu().numpy(), classes, metadata.thing_ids),
-            truth=SegmentMap.from_labels(label.class_ids, label.track_ids),
-            depth=output["depth"].cpu().numpy() if "depth" in output else None,
-            true_depth=reader.read_depth(frame) if frame["depth_file_name"] else None,
-        )

@@ -7,7 +7,7 @@ from typing import Any
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone, ShapeSpec
 from torch import Tensor
 
-from ..layers import CompactResNet
+from dvps_d2.layers import CompactResNet
 
 
 class CompactResNetBackbone(Backbone):

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..structures import Clip, ClipTargets, PanopticTube
+from dvps_d2.structures import Clip, ClipTargets, PanopticTube
 
 
 class Normalizer(nn.Module):

@@ -8,8 +8,8 @@ import torch
 from detectron2.data import MetadataCatalog
 from detectron2.modeling import build_backbone
 
-from ..depth import DepthActivation
-from ..losses import (
+from dvps_d2.depth import DepthActivation
+from dvps_d2.losses import (
     SAMPLINGS,
     DenseSampling,
     DepthLoss,
@@ -18,10 +18,10 @@ from ..losses import (
     PointSampling,
     SetCriterion,
 )
-from ..panoptic import ClipFusion, FrameFusion, FusionSettings
-from ..pipeline import DVPSPipeline
-from ..segmenter import DepthDecoder, MaskedAttentionDecoder, PixelDecoder, QuerySegmenter
-from ..tracker import FixedSlots, QueryMatching
+from dvps_d2.panoptic import ClipFusion, FrameFusion, FusionSettings
+from dvps_d2.pipeline import DVPSPipeline
+from dvps_d2.segmenter import DepthDecoder, MaskedAttentionDecoder, PixelDecoder, QuerySegmenter
+from dvps_d2.tracker import FixedSlots, QueryMatching
 
 ASSOCIATIONS = {"query_matching": QueryMatching, "fixed_slots": FixedSlots}
 FUSIONS = {"frame": FrameFusion, "clip": ClipFusion}

@@ -106,8 +106,8 @@ def _add_dvps(cfg: CN) -> None:
     cfg.MODEL.DVPS.ASSOCIATION = "query_matching"
 
     cfg.MODEL.DVPS.FUSION = CN()
-    # Over what areas and class scores are taken when masks become segments: "frame" (streams, exact
-    # under any split of the video) or "clip" (whole tubes, the published numbers).
+    # Over what areas and class scores are taken when masks become segments: "frame" (streams,
+    # exact under any split of the video) or "clip" (whole tubes, the published numbers).
     cfg.MODEL.DVPS.FUSION.SCOPE = "frame"
     # Scope "frame": frames over which a track's class logits are averaged; 0 is all so far.
     cfg.MODEL.DVPS.FUSION.CLASS_MEMORY = 0
@@ -170,3 +170,5 @@ def _add_solver(cfg: CN) -> None:
     cfg.SOLVER.ACCUMULATION_STEPS = 1
     # Compute threads per process; 0 leaves PyTorch's choice.
     cfg.SOLVER.NUM_THREADS = 0
+    # Validation videos whose first frames are drawn for TensorBoard at every evaluation.
+    cfg.TEST.PICTURES = 2

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import get_cfg
 from detectron2.modeling import build_model
 from detectron2.projects.deeplab import add_deeplab_config
 from torch import nn
 
 from .build import resolve_device
+from .checkpoint import ModelCheckpointer
 from .config import add_dvps_config
 from .data import WindowMapper, make_windows
 
@@ -32,7 +32,9 @@ def load_run(run: str | Path, weights: str | Path | None = None) -> tuple[Any, n
     config = run / "config.yaml"
     if not config.is_file():
         raise FileNotFoundError(f"{config} is missing; {run} is not the folder of a training run")
-    candidates = [Path(weights)] if weights else [run / "model_average.pth", run / "model_final.pth"]
+    candidates = (
+        [Path(weights)] if weights else [run / "model_average.pth", run / "model_final.pth"]
+    )
     found = [path for path in candidates if path.is_file()]
     if not found:
         raise FileNotFoundError(f"no checkpoint: {', '.join(map(str, candidates))} do not exist")
@@ -43,7 +45,7 @@ def load_run(run: str | Path, weights: str | Path | None = None) -> tuple[Any, n
     cfg.MODEL.DEVICE = resolve_device(cfg.MODEL.DEVICE)
     cfg.freeze()
     model = build_model(cfg)
-    DetectionCheckpointer(model).load(str(found[0]))
+    ModelCheckpointer(model, complete=True).load(str(found[0]))
     return cfg, model.eval()
 
 

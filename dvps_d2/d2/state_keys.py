@@ -46,9 +46,7 @@ def _rename_saved(
         state_dict[prefix + to_published(key[len(prefix) :])] = state_dict.pop(key)
 
 
-def _rename_loaded(
-    module: nn.Module, state_dict: dict[str, Any], prefix: str, *args: Any
-) -> None:
+def _rename_loaded(module: nn.Module, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
     # Which inside key a published key means is decided by what the module really has.
     inside = {to_published(key): key for key in _module_keys(module)}
     for key in [key for key in state_dict if key.startswith(prefix)]:
@@ -69,8 +67,6 @@ def _module_keys(module: nn.Module) -> list[str]:
         dot = f"{path}." if path else ""
         keys += [dot + name for name in child._parameters]
         keys += [
-            dot + name
-            for name in child._buffers
-            if name not in child._non_persistent_buffers_set
+            dot + name for name in child._buffers if name not in child._non_persistent_buffers_set
         ]
     return keys

@@ -7,17 +7,15 @@ hooks, writers, checkpoints) and replaces what happens inside.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.engine import DefaultTrainer, SimpleTrainer, TrainerBase, create_ddp_model, hooks
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
@@ -25,12 +23,17 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from .checkpoint import ModelCheckpointer
 from .data import build_clip_train_loader, build_video_test_loader
 from .evaluation import build_evaluator
+from .hooks import BestWeights, TrainingCost, ValidationPictures
+from .pictures import validation_sheets
 from .solver import build_lr_scheduler, build_optimizer
 
 logger = logging.getLogger(__name__)
 
+# Scores by which the best weights are chosen: the first one that an evaluation gives.
+BEST_BY = ("dvpq/all", "vpq/all")
 PRECISIONS = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -44,6 +47,7 @@ class ClipTrainer(SimpleTrainer):
         precision: autocast type, or None for the parameters' own.
         accumulation: batches per step; their gradients are averaged.
         seed: with iteration and rank, decides all randomness inside a step.
+        folder: where a batch that gives numbers that are not finite is saved.
         average: updated after every step, or None.
     """
 
@@ -56,6 +60,7 @@ class ClipTrainer(SimpleTrainer):
         precision: torch.dtype | None = None,
         accumulation: int = 1,
         seed: int = 0,
+        folder: str = ".",
         average: AveragedModel | None = None,
     ) -> None:
         super().__init__(model, data_loader=(), optimizer=optimizer)
@@ -63,6 +68,7 @@ class ClipTrainer(SimpleTrainer):
         self.precision = precision
         self.accumulation = accumulation
         self.seed = seed
+        self.folder = folder
         self.average = average
         self.device_type = next(model.parameters()).device.type
         scales = precision is torch.float16 and self.device_type == "cuda"
@@ -81,10 +87,10 @@ class ClipTrainer(SimpleTrainer):
             start = time.perf_counter()
             batch = next(self._batches)
             data_time += time.perf_counter() - start
-            with self._sync(last=part == self.accumulation - 1):
+            with self._sync(last=part == self.accumulation - 1), self._blame(batch):
                 losses = self._losses(batch)
                 total = sum(losses.values()) / self.accumulation
-                self._check_finite(losses, batch)
+                self._check_finite(losses)
                 self.scaler.scale(total).backward()
             for name, value in losses.items():
                 totals[name] = totals.get(name, 0) + value.detach() / self.accumulation
@@ -94,7 +100,7 @@ class ClipTrainer(SimpleTrainer):
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
-            self.average.update_parameters(_bare(self.model))
+            self.average.update_parameters(bare(self.model))
 
     def _losses(self, batch: Any) -> dict[str, torch.Tensor]:
         if self.precision is None:
@@ -108,13 +114,24 @@ class ClipTrainer(SimpleTrainer):
             return nullcontext()
         return self.model.no_sync()
 
-    def _check_finite(self, losses: dict[str, torch.Tensor], batch: Any) -> None:
-        bad = {name: value.item() for name, value in losses.items() if not value.isfinite()}
-        if bad:
+    @contextmanager
+    def _blame(self, batch: Any) -> Iterator[None]:
+        """Numbers that are not finite: save the batch and name its files."""
+        try:
+            yield
+        except FloatingPointError as error:
+            path = os.path.join(self.folder, f"bad_batch_rank{comm.get_rank()}.pth")
+            torch.save(batch, path)
             names = [frame["file_name"] for item in batch for frame in item["frames"]]
             raise FloatingPointError(
-                f"loss is not finite at iteration {self.iter}: {bad}; the batch was {names}"
-            )
+                f"iteration {self.iter}: {error}. The batch, saved to {path}, came from "
+                f"{', '.join(names)}"
+            ) from error
+
+    def _check_finite(self, losses: dict[str, torch.Tensor]) -> None:
+        bad = {name: value.item() for name, value in losses.items() if not value.isfinite()}
+        if bad:
+            raise FloatingPointError(f"loss is not finite: {bad}")
 
     def state_dict(self) -> dict[str, Any]:
         """Detectron2's state, and the gradient scaler and averaged weights."""
@@ -130,45 +147,6 @@ class ClipTrainer(SimpleTrainer):
         self.scaler.load_state_dict(state_dict["scaler"])
         if self.average is not None:
             self.average.load_state_dict(state_dict["average"])
-
-
-class TrainingCost(hooks.HookBase):
-    """Write what the training steps cost (evaluation left out) to ``training.json``.
-
-    Args:
-        folder: where to; ``{"iterations", "seconds", "cpu_seconds"}``, CPU seconds of this process
-            alone and its finished loader workers not included.
-    """
-
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-        self.cost = {"iterations": 0, "seconds": 0.0, "cpu_seconds": 0.0}
-
-    def before_step(self) -> None:
-        """Start the clocks."""
-        self._start = time.perf_counter(), time.process_time()
-
-    def after_step(self) -> None:
-        """Stop the clocks; this hook stands first, so that evaluation is not counted."""
-        wall, cpu = self._start
-        self.cost["iterations"] += 1
-        self.cost["seconds"] += time.perf_counter() - wall
-        self.cost["cpu_seconds"] += time.process_time() - cpu
-
-    def after_train(self) -> None:
-        """Write the file."""
-        if comm.is_main_process():
-            path = os.path.join(self.folder, "training.json")
-            with open(path, "w") as file:
-                json.dump(self.cost, file)
-
-    def state_dict(self) -> dict[str, float]:
-        """The cost so far, so that a resumed run counts on."""
-        return self.cost
-
-    def load_state_dict(self, state: dict[str, float]) -> None:
-        """Continue counting."""
-        self.cost = dict(state)
 
 
 class Trainer(DefaultTrainer):
@@ -194,12 +172,11 @@ class Trainer(DefaultTrainer):
             precision=autocast_precision(cfg),
             accumulation=cfg.SOLVER.ACCUMULATION_STEPS,
             seed=max(cfg.SEED, 0),
+            folder=cfg.OUTPUT_DIR,
             average=average,
         )
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
-        self.checkpointer = DetectionCheckpointer(
-            model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
-        )
+        self.checkpointer = ModelCheckpointer(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.register_hooks(self.build_hooks())
@@ -214,11 +191,24 @@ class Trainer(DefaultTrainer):
         """Detectron2's hooks, with evaluation of the averaged weights."""
         built = [hook for hook in super().build_hooks() if not isinstance(hook, hooks.EvalHook)]
         writer = built.pop() if comm.is_main_process() else None
-        built.append(hooks.EvalHook(self.cfg.TEST.EVAL_PERIOD, self._evaluate))
-        if self._trainer.average is not None and comm.is_main_process():
-            built.append(hooks.CallbackHook(after_train=self._save_average))
-        built.insert(0, TrainingCost(self.cfg.OUTPUT_DIR))
+        folder, period = self.cfg.OUTPUT_DIR, self.cfg.TEST.EVAL_PERIOD
+        built.insert(0, TrainingCost(folder))
+        built.append(hooks.EvalHook(period, self._evaluate))
+        if comm.is_main_process():
+            built.append(BestWeights(BEST_BY, lambda: bare(self.eval_model), folder))
+            if self._trainer.average is not None:
+                built.append(hooks.CallbackHook(after_train=self._save_average))
+            if self.cfg.TEST.PICTURES > 0 and self.cfg.DATASETS.TEST:
+                built.append(ValidationPictures(period, self._draw))
         return [*built, writer]
+
+    def _draw(self) -> dict[str, Any]:
+        return validation_sheets(
+            self.cfg,
+            bare(self.eval_model),
+            self.cfg.DATASETS.TEST[0],
+            videos=self.cfg.TEST.PICTURES,
+        )
 
     def _evaluate(self) -> dict[str, Any]:
         self._last_eval_results = self.test(self.cfg, self.eval_model)
@@ -277,11 +267,10 @@ def autocast_precision(cfg: Any) -> torch.dtype | None:
     if name not in PRECISIONS:
         raise ValueError(f"SOLVER.AMP.PRECISION={name!r} is not one of {', '.join(PRECISIONS)}")
     if name == "float16" and not cfg.MODEL.DEVICE.startswith("cuda"):
-        raise ValueError(
-            "SOLVER.AMP.PRECISION float16 needs a CUDA device; use bfloat16 on a CPU"
-        )
+        raise ValueError("SOLVER.AMP.PRECISION float16 needs a CUDA device; use bfloat16 on a CPU")
     return PRECISIONS[name]
 
 
-def _bare(model: nn.Module) -> nn.Module:
+def bare(model: nn.Module) -> nn.Module:
+    """The model inside its distributed wrapper, if there is one."""
     return model.module if isinstance(model, DistributedDataParallel) else model

@@ -51,6 +51,26 @@ class Claims:
     kept: Tensor
 
 
+def class_probs(logits: Tensor, second: Tensor | None = None) -> Tensor:
+    """Probabilities of one or two opinions on the classes.
+
+    Args:
+        logits: (Q, K+1); the last column is "no object".
+        second: (Q, K+1) another opinion; of every real class the larger probability counts, "no
+            object" stays that of the first, and nothing is normalised again.
+
+    Returns:
+        (Q, K+1).
+
+    Source: Zhang et al., DVIS, 2023, inference of the offline model as published in code.
+    """
+    probs = logits.softmax(dim=-1)
+    if second is None:
+        return probs
+    surer = torch.maximum(probs[:, :-1], second.softmax(dim=-1)[:, :-1])
+    return torch.cat([surer, probs[:, -1:]], dim=-1)
+
+
 def select_candidates(class_probs: Tensor, score_threshold: float) -> Candidates:
     """Keep the queries whose best class is an object above the threshold.
 

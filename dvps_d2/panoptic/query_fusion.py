@@ -9,8 +9,16 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..structures import Clip, PanopticTube, Segment, TrackedQueries
-from .assembly import Candidates, Claims, accept, claim_pixels, select_candidates
+from dvps_d2.structures import Clip, PanopticTube, Segment, TrackedQueries
+
+from .assembly import (
+    Candidates,
+    Claims,
+    accept,
+    claim_pixels,
+    class_probs,
+    select_candidates,
+)
 from .identities import IdentityBook
 from .resize import Size, mask_probs, to_output_size
 
@@ -73,9 +81,10 @@ class ClassMean:
 
 @dataclass(frozen=True, eq=False)
 class FrameFusionState:
-    """Memory of :class:`FrameFusion`: class means and the ids given so far."""
+    """Memory of :class:`FrameFusion`: class means (of both opinions) and the ids given so far."""
 
     classes: ClassMean | None = None
+    second: ClassMean | None = None
     book: IdentityBook = IdentityBook()
 
 
@@ -101,11 +110,15 @@ class FrameFusion:
         frames = []
         for t in range(tracks.num_frames):
             frame = tracks.select_frames(slice(t, t + 1))
-            logits = _wide(frame.class_logits[0, 0])
-            classes = ClassMean.update(state.classes, logits, self.settings.class_memory)
-            candidates = select_candidates(
-                classes.logits.softmax(dim=-1), self.settings.score_threshold
+            classes, second = (
+                mean if logits is None else self._average(mean, logits)
+                for mean, logits in (
+                    (state.classes, frame.class_logits),
+                    (state.second, frame.second_class_logits),
+                )
             )
+            probs = class_probs(classes.logits, None if second is None else second.logits)
+            candidates = select_candidates(probs, self.settings.score_threshold)
             claims = _claim(frame, candidates, sizes)
             accepted = accept(
                 claims.won, claims.mask_area, claims.kept, self.settings.overlap_threshold
@@ -113,9 +126,12 @@ class FrameFusion:
             tube, book = _draw(
                 frame, candidates, claims, accepted, sizes, state.book, self.settings
             )
-            state = FrameFusionState(classes, book)
+            state = FrameFusionState(classes, second, book)
             frames.append(tube)
         return _join(frames), state
+
+    def _average(self, mean: ClassMean | None, logits: Tensor) -> ClassMean:
+        return ClassMean.update(mean, _wide(logits[0, 0]), self.settings.class_memory)
 
     def finish(self, state: FrameFusionState | None) -> Iterator[PanopticTube]:
         """Nothing is left: every frame was told when it came."""
@@ -155,10 +171,11 @@ class ClipFusion:
         """Draw the video, one tube of one frame at a time."""
         if state is None or not state.windows:
             return
-        logits = torch.cat([_wide(window.class_logits[0]) for window, _ in state.windows])
-        candidates = select_candidates(
-            logits.mean(dim=0).softmax(dim=-1), self.settings.score_threshold
-        )
+        windows = [window for window, _ in state.windows]
+        opinions = [_mean_over_time([window.class_logits for window in windows])]
+        if windows[0].second_class_logits is not None:
+            opinions.append(_mean_over_time([window.second_class_logits for window in windows]))
+        candidates = select_candidates(class_probs(*opinions), self.settings.score_threshold)
         areas = torch.zeros(3, len(candidates), dtype=torch.int64)
         for frame, sizes in _frames(state):
             claims = _claim(frame, candidates, sizes)
@@ -171,6 +188,11 @@ class ClipFusion:
             yield tube
 
 
+def _mean_over_time(logits: list[Tensor]) -> Tensor:
+    """(1, T, Q, K+1) of every window -> (Q, K+1)."""
+    return torch.cat([_wide(window[0]) for window in logits]).mean(dim=0)
+
+
 def _frames(
     state: ClipFusionState,
 ) -> Iterator[tuple[TrackedQueries, tuple[Size, Size, Size]]]:
@@ -179,9 +201,7 @@ def _frames(
             yield window.select_frames(slice(t, t + 1)), sizes
 
 
-def _claim(
-    frame: TrackedQueries, candidates: Candidates, sizes: tuple[Size, Size, Size]
-) -> Claims:
+def _claim(frame: TrackedQueries, candidates: Candidates, sizes: tuple[Size, Size, Size]) -> Claims:
     """Let the candidates compete for the pixels of one frame at output size."""
     embeds = _wide(frame.mask_embeds[0, 0, candidates.queries])
     logits = torch.einsum("nc,chw->nhw", embeds, _wide(frame.mask_features[0, 0]))

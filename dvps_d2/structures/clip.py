@@ -36,11 +36,15 @@ class Clip:
         check_shape("images", self.images, (None, None, 3, None, None), "(B, T, 3, H, W)")
         batch, frames, _, height, width = self.images.shape
         if batch == 0 or frames == 0:
-            raise ValueError(f"a clip needs at least one frame, got {batch} clips x {frames} frames")
+            raise ValueError(
+                f"a clip needs at least one frame, got {batch} clips x {frames} frames"
+            )
         for name in ("valid_sizes", "original_sizes", "frame_ids", "video_ids"):
             entries = getattr(self, name)
             if len(entries) != batch:
-                raise ValueError(f"{name} must have one entry per clip ({batch}), got {len(entries)}")
+                raise ValueError(
+                    f"{name} must have one entry per clip ({batch}), got {len(entries)}"
+                )
         for clip, (h, w) in enumerate(self.valid_sizes):
             if not (0 < h <= height and 0 < w <= width):
                 raise ValueError(
@@ -68,8 +72,16 @@ class Clip:
     def to(self, *args, **kwargs) -> Clip:
         """The same clip with ``images.to(*args, **kwargs)``."""
         images = self.images.to(*args, **kwargs)
+        return Clip(images, self.valid_sizes, self.original_sizes, self.frame_ids, self.video_ids)
+
+    def outline(self) -> Clip:
+        """The same clip without its pixels, for whom sizes and names are enough.
+
+        Its images have the same shape and are all zero, in the memory of a single number.
+        """
+        blank = torch.zeros((), dtype=self.images.dtype).expand(self.images.shape)
         return Clip(
-            images, self.valid_sizes, self.original_sizes, self.frame_ids, self.video_ids
+            blank, self.valid_sizes, self.original_sizes, self.frame_ids, self.video_ids
         )
 
     @classmethod

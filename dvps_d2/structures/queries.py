@@ -13,7 +13,13 @@ from .checks import check_shape
 Queries = TypeVar("Queries", bound="FrameQueries")
 
 # Fields with a query axis: what a permutation of queries moves, all together.
-PER_QUERY = ("class_logits", "mask_embeds", "query_embeds", "depth_embeds")
+PER_QUERY = (
+    "class_logits",
+    "mask_embeds",
+    "query_embeds",
+    "depth_embeds",
+    "second_class_logits",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +48,9 @@ class FrameQueries:
     def __post_init__(self) -> None:
         check_shape("class_logits", self.class_logits, (None,) * 4, "(B, T, Q, K+1)")
         b, t, q, _ = self.class_logits.shape
-        check_shape("mask_features", self.mask_features, (b, t, None, None, None), "(B, T, C, h, w)")
+        check_shape(
+            "mask_features", self.mask_features, (b, t, None, None, None), "(B, T, C, h, w)"
+        )
         c = self.mask_features.shape[2]
         check_shape("mask_embeds", self.mask_embeds, (b, t, q, c), "(B, T, Q, C)")
         check_shape("query_embeds", self.query_embeds, (b, t, q, None), "(B, T, Q, C)")
@@ -110,7 +118,7 @@ class FrameQueries:
         check_shape("order", order, (b, t, None), "(B, T, Q)")
         moved = {}
         for name in PER_QUERY:
-            tensor = getattr(self, name)
+            tensor = getattr(self, name, None)
             if tensor is not None:
                 index = order.unsqueeze(-1).expand(-1, -1, -1, tensor.shape[-1])
                 moved[name] = tensor.gather(2, index)
@@ -141,22 +149,42 @@ class TrackedQueries(FrameQueries):
 
     Attributes:
         track_ids: (B, Q) int64, the identity of each query slot, stable over a stream.
+        frame_embeds: (B, T, Q, C') the same frames seen without memory, in no particular order,
+            for a refiner to read; None where nothing refines.
+        second_class_logits: (B, T, Q, K+1) another opinion on the classes, of which fusion takes
+            the surer (a refiner passes the tracker's on); None for one opinion.
     """
 
     track_ids: Tensor | None = None
+    frame_embeds: Tensor | None = None
+    second_class_logits: Tensor | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        b, _, q, _ = self.class_logits.shape
+        b, t, q, k = self.class_logits.shape
         if self.track_ids is None:
             raise ValueError("track_ids is missing: TrackedQueries names every query's identity")
         check_shape("track_ids", self.track_ids, (b, q), "(B, Q)")
+        if self.frame_embeds is not None:
+            check_shape("frame_embeds", self.frame_embeds, (b, t, None, None), "(B, T, Q, C)")
+        if self.second_class_logits is not None:
+            check_shape(
+                "second_class_logits", self.second_class_logits, (b, t, q, k), "(B, T, Q, K+1)"
+            )
 
     @classmethod
-    def from_frames(cls, queries: FrameQueries, track_ids: Tensor) -> TrackedQueries:
-        """Declare that the queries of ``queries`` are already in track order."""
+    def from_frames(
+        cls, queries: FrameQueries, track_ids: Tensor, **more: Tensor | None
+    ) -> TrackedQueries:
+        """Declare that the queries of ``queries`` are already in track order.
+
+        Args:
+            queries: the queries.
+            track_ids: (B, Q) int64.
+            more: the fields that only tracked queries have.
+        """
         values = {f.name: getattr(queries, f.name) for f in fields(FrameQueries)}
-        return cls(**values, track_ids=track_ids)
+        return cls(**values, track_ids=track_ids, **more)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,5 +2,15 @@
 
 from .protocol import Tracker
 from .query_matching import FixedSlots, QueryMatching, QueryMemory, match_queries
+from .referring import ReferringMemory, ReferringTracker, Tracking
 
-__all__ = ["FixedSlots", "QueryMatching", "QueryMemory", "Tracker", "match_queries"]
+__all__ = [
+    "FixedSlots",
+    "QueryMatching",
+    "QueryMemory",
+    "ReferringMemory",
+    "ReferringTracker",
+    "Tracker",
+    "Tracking",
+    "match_queries",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from ..structures import FrameQueries, TrackedQueries
+from dvps_d2.structures import FrameQueries, TrackedQueries
 
 
 class Tracker(Protocol):

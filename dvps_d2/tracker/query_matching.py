@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from ..structures import FrameQueries, TrackedQueries
+from dvps_d2.structures import FrameQueries, TrackedQueries
 
 
 @dataclass(frozen=True, eq=False)

@@ -122,7 +122,7 @@ def test_the_sky_is_far_away(tiny_cfg):
     cfg = tiny_cfg()
     model = build_model(cfg).eval()
     assert model.sky_depth == {10: 80.0}
-    model.sky_depth = {c: 77.0 for c in range(19)}
+    model.sky_depth = dict.fromkeys(range(19), 77.0)
     (out,) = model([{"image": torch.zeros(3, 64, 64, dtype=torch.uint8)}])
     assert (out["depth"] == 77.0).all() == bool((out["panoptic_seg"][0] > 0).all())
     assert (out["depth"][out["panoptic_seg"][0] > 0] == 77.0).all()
@@ -155,7 +155,10 @@ def test_missing_keys_are_reported_by_their_published_names(tiny_cfg):
 @pytest.mark.parametrize(
     ("overrides", "text"),
     [
-        (["MODEL.SEM_SEG_HEAD.NUM_CLASSES", 20], "NUM_CLASSES=20, but dataset 'toy_street_train' has"),
+        (
+            ["MODEL.SEM_SEG_HEAD.NUM_CLASSES", 20],
+            "NUM_CLASSES=20, but dataset 'toy_street_train' has",
+        ),
         (["MODEL.DVPS.FUSION.SCOPE", "video"], "FUSION.SCOPE='video' is not one of frame, clip"),
         (["MODEL.DVPS.ASSOCIATION", "none"], "ASSOCIATION='none' is not one of query_matching"),
         (["MODEL.DVPS.DEPTH.ENABLED", False], "enable depth, or choose MinVIS"),

@@ -39,7 +39,9 @@ def drawn(tubes):
 
 @pytest.mark.parametrize("fusion", [FrameFusion, ClipFusion])
 def test_segments_are_drawn_where_their_masks_are(fusion):
-    tubes = run(fusion(settings()), tracked(["AAB RRR", "ABB RRR"], {"A": CAR, "B": CAR, "R": ROAD}))
+    tubes = run(
+        fusion(settings()), tracked(["AAB RRR", "ABB RRR"], {"A": CAR, "B": CAR, "R": ROAD})
+    )
     assert drawn(tubes) == ["112 333", "122 333"]
     kinds = {i: (s.class_id, s.is_thing) for tube in tubes for i, s in tube.segments.items()}
     assert kinds == {1: (CAR, True), 2: (CAR, True), 3: (ROAD, False)}
@@ -103,7 +105,9 @@ def test_clip_scope_judges_the_whole_tube():
 def test_windows_change_nothing(fusion, windows):
     classes = [{"A": CAR, "B": CAR}, {"A": BUS, "B": CAR}, {"A": CAR}, {"B": CAR}]
     tracks = tracked(["AAB", ".AB", "ABB", "AA."], classes, sureness=3.0)
-    whole = run(FrameFusion(settings()) if fusion is FrameFusion else ClipFusion(settings()), tracks)
+    whole = run(
+        FrameFusion(settings()) if fusion is FrameFusion else ClipFusion(settings()), tracks
+    )
     cut = run(fusion(settings()), tracks, windows)
     assert drawn(cut) == drawn(whole)
 

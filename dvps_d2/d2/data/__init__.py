@@ -1,6 +1,6 @@
 """Files -> clips and windows, through Detectron2's catalogs and loaders."""
 
-from .datasets import register_builtin, register_video_dataset
+from .datasets import register_builtin, register_video_dataset, registered
 from .loaders import build_clip_train_loader, build_video_test_loader, make_windows, video_records
 from .mapper import ClipMapper, ClipSampling, WindowMapper
 from .sampling import ClipBatchSampler, VideoSampler
@@ -16,5 +16,6 @@ __all__ = [
     "make_windows",
     "register_builtin",
     "register_video_dataset",
+    "registered",
     "video_records",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from ...formats import READERS
+from dvps_d2.formats import READERS
 
 # Folder below the dataset root, per reader and name prefix.
 BUILTIN = {
@@ -90,3 +90,8 @@ def register_builtin(root: str | Path | None = None) -> None:
             if name not in DatasetCatalog:
                 counted = STREET_CLASSES if prefix == "street" else None
                 register_video_dataset(name, reader, root / folder, split, eval_classes=counted)
+
+
+def registered(name: str) -> tuple[list[dict[str, Any]], Any]:
+    """Records and metadata of a registered dataset."""
+    return DatasetCatalog.get(name), MetadataCatalog.get(name)

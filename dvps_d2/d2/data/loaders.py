@@ -12,7 +12,8 @@ from detectron2.data import (
 )
 from torch.utils.data import DataLoader, Dataset
 
-from ...windows import split_into_windows
+from dvps_d2.windows import split_into_windows
+
 from .mapper import ClipMapper, WindowMapper
 from .sampling import ClipBatchSampler, VideoSampler
 
@@ -125,9 +126,7 @@ def build_video_test_loader(
         dataset_name: a registered dataset.
         mapper: replaces the one that the config describes.
     """
-    windows = make_windows(
-        video_records(dataset_name), cfg.MODEL.MASK_FORMER.TEST.WINDOW_SIZE
-    )
+    windows = make_windows(video_records(dataset_name), cfg.MODEL.MASK_FORMER.TEST.WINDOW_SIZE)
     return build_detection_test_loader(
         windows,
         mapper=mapper or WindowMapper.from_config(cfg),

@@ -14,8 +14,8 @@ from detectron2.data import MetadataCatalog
 from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
 
-from ...formats import READERS, VOID, DatasetReader
-from ...structures import ClipTargets
+from dvps_d2.formats import READERS, VOID, DatasetReader
+from dvps_d2.structures import ClipTargets
 
 # Depth travels through transforms as the two bytes of metres x 256, the coding of the files.
 DEPTH_UNIT = 256.0
@@ -181,8 +181,10 @@ class ClipMapper:
         depth = None
         if self.with_depth:
             depth = np.stack(
-                [self._depth(frame, reader, transforms, image) for frame, image in
-                 zip(frames, images, strict=True)]
+                [
+                    self._depth(frame, reader, transforms, image)
+                    for frame, image in zip(frames, images, strict=True)
+                ]
             )
         return ClipTargets(
             class_ids=torch.from_numpy((segments & 0xFF)[seen]),
@@ -283,13 +285,14 @@ def magnification(transforms: Any) -> float:
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed the generators that Detectron2's augmentations use, and put them back afterwards."""
-    numpy_state, python_state = np.random.get_state(), random.getstate()
-    np.random.seed(seed)
+    # Detectron2's augmentations draw from NumPy's global generator.
+    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
+    np.random.seed(seed)  # noqa: NPY002
     random.seed(seed)
     try:
         yield
     finally:
-        np.random.set_state(numpy_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
         random.setstate(python_state)
 
 

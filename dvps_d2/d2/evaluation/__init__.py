@@ -7,7 +7,8 @@ from typing import Any
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 
-from ...metrics import get_protocol
+from dvps_d2.metrics import get_protocol
+
 from .video_panoptic import VideoPanopticEvaluator
 
 # evaluator_type in the metadata -> protocol, and what is computed beside what it publishes.

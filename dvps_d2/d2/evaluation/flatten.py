@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
-from ...metrics import ClassSet
+from dvps_d2.metrics import ClassSet
 
 GROUPS = ("all", "things", "stuff")
 

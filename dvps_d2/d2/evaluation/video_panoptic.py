@@ -14,8 +14,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
-from ...formats import READERS
-from ...metrics import (
+from dvps_d2.formats import READERS
+from dvps_d2.metrics import (
     ClassSet,
     Counts,
     LabelMap,
@@ -27,6 +27,7 @@ from ...metrics import (
     joint_map,
     summarize,
 )
+
 from .flatten import flatten_result
 
 logger = logging.getLogger(__name__)

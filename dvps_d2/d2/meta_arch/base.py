@@ -10,9 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...pipeline import DVPSPipeline
-from ...structures import Clip, ClipTargets, PanopticTube, StreamState
-from ..boundary import (
+from dvps_d2.d2.boundary import (
     Normalizer,
     describe_frames,
     image_as_window,
@@ -20,7 +18,10 @@ from ..boundary import (
     make_clip,
     make_targets,
 )
-from ..state_keys import publish_state_keys
+from dvps_d2.d2.state_keys import publish_state_keys
+from dvps_d2.pipeline import DVPSPipeline
+from dvps_d2.structures import Clip, ClipTargets, PanopticTube, StreamState
+
 from .streams import StreamBook
 
 

@@ -9,10 +9,11 @@ from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
-from ...losses import make_denoising
-from ...structures import Clip, ClipTargets, StreamState
-from ..boundary import Normalizer
-from ..build import build_criterion, build_pipeline, denoising_options, sky_depth
+from dvps_d2.d2.boundary import Normalizer
+from dvps_d2.d2.build import build_criterion, build_pipeline, denoising_options, sky_depth
+from dvps_d2.losses import make_denoising
+from dvps_d2.structures import Clip, ClipTargets, StreamState
+
 from .base import VideoMetaArch
 
 # Denoising masks are made on this grid; attention looks at strides 8 and coarser.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...structures import StreamState
+from dvps_d2.structures import StreamState
 
 
 @dataclass
