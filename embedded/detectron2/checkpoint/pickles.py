@@ -32,12 +32,16 @@ def _latin1_encode(text: str, encoding: str = "latin1") -> bytes:
 
 _ALLOWED["_codecs", "encode"] = _latin1_encode
 
-
-# NumPy moved its internals between versions 1 and 2; files have either path.
+# How this NumPy rebuilds arrays and scalars. Its internals moved between versions 1 and 2, so
+# files name them by either path.
+_REBUILD = {
+    ("multiarray", "_reconstruct"): np.zeros(1).__reduce__()[0],
+    ("multiarray", "scalar"): np.float32(0).__reduce__()[0],
+    ("numeric", "_frombuffer"): np.zeros(1).__reduce_ex__(5)[0],
+}
 for _core in ("numpy.core", "numpy._core"):
-    _ALLOWED[f"{_core}.multiarray", "_reconstruct"] = np._core.multiarray._reconstruct
-    _ALLOWED[f"{_core}.multiarray", "scalar"] = np._core.multiarray.scalar
-    _ALLOWED[f"{_core}.numeric", "_frombuffer"] = np._core.numeric._frombuffer
+    for (_module, _name), _function in _REBUILD.items():
+        _ALLOWED[f"{_core}.{_module}", _name] = _function
 
 
 class _WeightsUnpickler(pickle.Unpickler):

@@ -78,6 +78,9 @@ class ROIPooler(nn.Module):
         super().__init__()
         size = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
         assert len(size) == 2, f"output_size must be one or two numbers, got {output_size}"
+        assert len(scales) == 1 or size[0] == size[1], (
+            f"several feature maps need a square output_size, got {size}"
+        )
         self.output_size = size
         if pooler_type in ("ROIAlign", "ROIAlignV2"):
             aligned = pooler_type == "ROIAlignV2"
@@ -113,11 +116,11 @@ class ROIPooler(nn.Module):
         assert len(x) == len(self.level_poolers), (
             f"{len(x)} feature maps for {len(self.level_poolers)} poolers"
         )
-        if not box_lists:
-            return x[0].new_zeros((0, x[0].shape[1], *self.output_size))
         assert len(box_lists) == x[0].size(0), (
             f"boxes of {len(box_lists)} images for features of {x[0].size(0)}"
         )
+        if not box_lists:
+            return x[0].new_zeros((0, x[0].shape[1], *self.output_size))
         rois = convert_boxes_to_pooler_format(box_lists)
         if len(x) == 1:
             return self.level_poolers[0](x[0], rois)

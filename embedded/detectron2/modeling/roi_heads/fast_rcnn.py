@@ -35,7 +35,8 @@ def fast_rcnn_inference(
         topk_per_image: how many to keep; negative keeps all.
 
     Returns:
-        Per image pred_boxes, scores and pred_classes, best first; and the proposal of each.
+        Per image pred_boxes, scores and pred_classes, best first; and the proposal of each,
+        counted among those that are finite.
     """
     results = [
         fast_rcnn_inference_single_image(*one, score_thresh, nms_thresh, topk_per_image)
@@ -54,11 +55,10 @@ def fast_rcnn_inference_single_image(
 ) -> tuple[Instances, Tensor]:
     """As ``fast_rcnn_inference``, for one image."""
     finite = boxes.isfinite().all(dim=1) & scores.isfinite().all(dim=1)
-    proposals = nonzero_tuple(finite)[0]
-    boxes, scores = boxes[proposals], scores[proposals, :-1]
+    boxes, scores = boxes[finite], scores[finite, :-1]
     clipped = Boxes(boxes.reshape(-1, 4))
     clipped.clip(image_shape)
-    boxes = clipped.tensor.view(len(proposals), -1, 4)  # (R, K or 1, 4)
+    boxes = clipped.tensor.view(len(scores), -1, 4)  # (R, K or 1, 4)
 
     rows, classes = nonzero_tuple(scores > score_thresh)
     boxes = boxes[rows, classes if boxes.shape[1] > 1 else 0]
@@ -69,7 +69,7 @@ def fast_rcnn_inference_single_image(
     result = Instances(
         image_shape, pred_boxes=Boxes(boxes[keep]), scores=scores[keep], pred_classes=classes[keep]
     )
-    return result, proposals[rows[keep]]
+    return result, rows[keep]
 
 
 def _log_classification_stats(
