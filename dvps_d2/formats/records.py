@@ -47,9 +47,20 @@ class VideoRecord(TypedDict):
 class DatasetReader(Protocol):
     """One dataset as released: where its files are, and what they hold."""
 
-    name: str
-    splits: tuple[str, ...]
-    categories: ClassTable
+    @property
+    def name(self) -> str:
+        """Key in ``READERS``."""
+        ...
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits there can be."""
+        ...
+
+    @property
+    def categories(self) -> ClassTable:
+        """The classes of the labels."""
+        ...
 
     def recognises(self, root: str | Path) -> bool:
         """Whether a folder looks like this dataset; never raises."""

@@ -73,17 +73,16 @@ def paint(segments: SegmentMap, palette: Palette) -> np.ndarray:
 def draw_boundaries(drawn: np.ndarray, segments: SegmentMap) -> None:
     """Draw lines between segments in place: light around things, dark between stuff."""
     index = segments.index
-    edge = np.zeros(index.shape, np.uint8)
-    edge[:, 1:] = index[:, 1:] != index[:, :-1]
-    edge[1:] |= index[1:] != index[:-1]
+    changes = np.zeros(index.shape, np.uint8)
+    changes[:, 1:] = index[:, 1:] != index[:, :-1]
+    changes[1:] |= index[1:] != index[:-1]
     reach = max(1, round(index.shape[0] / 500))
-    if reach > 1:
-        edge = cv2.dilate(edge, np.ones((reach, reach), np.uint8))
-    is_track = (segments.track_ids > 0).astype(np.uint8)
-    around = np.take(is_track, index)
-    around = cv2.dilate(around, np.ones((3, 3), np.uint8))
+    edge = np.asarray(cv2.dilate(changes, np.ones((reach, reach), np.uint8)))
+    is_track = np.take((segments.track_ids > 0).astype(np.uint8), index)
+    around = np.asarray(cv2.dilate(is_track, np.ones((3, 3), np.uint8)))
     drawn[edge.astype(bool)] //= 2
-    cv2.add(drawn, (110, 110, 110, 0), dst=drawn, mask=edge & around)
+    light = np.full_like(drawn, 110)
+    cv2.add(drawn, light, dst=drawn, mask=np.bitwise_and(edge, around))
 
 
 def _draw_labels(drawn: np.ndarray, segments: SegmentMap, names: Sequence[str] | None) -> None:

@@ -99,7 +99,7 @@ class Palette:
                 f"class_id must be in 0..{len(self.class_colors) - 1} or 255, got {class_id}"
             )
         if track_id == 0 or class_id not in self.thing_ids:
-            return tuple(int(c) for c in self.class_colors[class_id])
+            return _triple(self.class_colors[class_id])
         key = (class_id, track_id)
         if key not in self._known:
             self._known[key] = _track_color(self.class_colors[class_id], track_id)
@@ -124,4 +124,9 @@ def _track_color(class_color: np.ndarray, track_id: int) -> tuple[int, int, int]
     chroma = max(np.hypot(a, b), LEAST_CHROMA)
     chroma *= CHROMA_RANGE[0] + place[2] * (CHROMA_RANGE[1] - CHROMA_RANGE[0])
     lab = np.array([lightness, chroma * np.cos(hue), chroma * np.sin(hue)])
-    return tuple(int(c) for c in oklab_to_rgb(lab))
+    return _triple(oklab_to_rgb(lab))
+
+
+def _triple(rgb: np.ndarray) -> tuple[int, int, int]:
+    red, green, blue = rgb.tolist()
+    return red, green, blue

@@ -76,7 +76,7 @@ class VideoWriter(AbstractContextManager):
 
 class _OpenCVSink:
     def __init__(self, path: Path, fps: float, codec: str, width: int, height: int) -> None:
-        code = cv2.VideoWriter_fourcc(*codec)
+        code = cv2.VideoWriter.fourcc(*codec)
         self._writer = cv2.VideoWriter(str(path), code, fps, (width, height))
         if not self._writer.isOpened():
             raise ValueError(

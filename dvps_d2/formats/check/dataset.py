@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
-import cv2
 from tqdm import tqdm
 
 from dvps_d2.formats.check.findings import Finding, Report
 from dvps_d2.formats.check.frame import FrameFacts, check_frame
 from dvps_d2.formats.check.published import CONSECUTIVE, LABELLED_PER_VIDEO, PUBLISHED
 from dvps_d2.formats.errors import FormatError
+from dvps_d2.formats.parallel import process_pool
 from dvps_d2.formats.records import DatasetReader, VideoRecord
 
 
@@ -146,16 +144,10 @@ def _in_parallel(
         for record in records:
             yield record, check_video(reader, record, every)
         return
-    context = multiprocessing.get_context("spawn")
-    one_thread = {"initializer": cv2.setNumThreads, "initargs": (1,)}
-    with ProcessPoolExecutor(workers, context, **one_thread) as pool:
+    with process_pool(workers) as pool:
         futures = [pool.submit(check_video, reader, record, every) for record in records]
-        try:
-            for record, future in zip(records, futures, strict=True):
-                yield record, future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        for record, future in zip(records, futures, strict=True):
+            yield record, future.result()
 
 
 def check_video(reader: DatasetReader, record: VideoRecord, every: int) -> list[FrameFacts]:

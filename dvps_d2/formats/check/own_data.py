@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,12 @@ from dvps_d2.formats.errors import FormatError
 from dvps_d2.formats.video_panoptic import VideoPanopticReader
 
 # What an entry of each list must have: key -> type.
-NUMBER, TEXT, LIST = int, str, list
-CATEGORY = {"id": NUMBER, "name": TEXT, "isthing": NUMBER, "color": LIST}
-VIDEO = {"video_id": TEXT, "width": NUMBER, "height": NUMBER, "images": LIST}
-IMAGE = {"id": TEXT, "file_name": TEXT}
-VIDEO_ANNOTATION = {"video_id": TEXT, "annotations": LIST}
-ANNOTATION = {"image_id": TEXT, "file_name": TEXT, "segments_info": LIST}
-SEGMENT = {"id": NUMBER, "category_id": NUMBER}
+CATEGORY: Mapping[str, type] = {"id": int, "name": str, "isthing": int, "color": list}
+VIDEO: Mapping[str, type] = {"video_id": str, "width": int, "height": int, "images": list}
+IMAGE: Mapping[str, type] = {"id": str, "file_name": str}
+VIDEO_ANNOTATION: Mapping[str, type] = {"video_id": str, "annotations": list}
+ANNOTATION: Mapping[str, type] = {"image_id": str, "file_name": str, "segments_info": list}
+SEGMENT: Mapping[str, type] = {"id": int, "category_id": int}
 _WORDS = {int: "a whole number", str: "a text", list: "a list", dict: "an object"}
 
 
@@ -67,7 +66,7 @@ class _Schema:
         if not isinstance(content, dict):
             yield self._error(content, "file", "expected an object at the top")
             return
-        top = {"categories": LIST, "videos": LIST, "annotations": LIST}
+        top: Mapping[str, type] = {"categories": list, "videos": list, "annotations": list}
         wrong = list(self._keys(content, "file", top))
         yield from wrong
         if wrong:
@@ -88,7 +87,7 @@ class _Schema:
         }
         yield from self._annotations(content["annotations"], things, images)
 
-    def _keys(self, entry: Any, place: str, keys: dict[str, type]) -> Iterator[Finding]:
+    def _keys(self, entry: Any, place: str, keys: Mapping[str, type]) -> Iterator[Finding]:
         if not isinstance(entry, dict):
             yield self._error(entry, place, f"expected an object, got {entry!r:.60}")
             return
@@ -100,7 +99,7 @@ class _Schema:
                 yield self._error(entry, place, told)
 
     def _entries(
-        self, entries: list, place: str, keys: dict[str, type], identity: str
+        self, entries: list, place: str, keys: Mapping[str, type], identity: str
     ) -> Iterator[tuple[str, LocatedDict | None, list[Finding]]]:
         """Each entry with its place and what is wrong with its keys; None if it is unusable."""
         seen: dict[Any, int] = {}

@@ -156,7 +156,9 @@ def _check(name: str, args: argparse.Namespace) -> int:
 class _Splits(argparse.Action):
     """Stores the splits and that they were named."""
 
-    def __call__(self, parser, namespace, values, option_string=None) -> None:
+    def __call__(
+        self, parser: Any, namespace: Any, values: Any, option_string: str | None = None
+    ) -> None:
         namespace.splits = values
         namespace.splits_given = True
 

@@ -69,8 +69,7 @@ def encode_label(
     of_class = np.bincount(class_ids[~single], minlength=256)
     id_of_class = np.zeros(256, np.int32)
     info = []
-    for class_id in np.flatnonzero(of_class[:VOID]):
-        class_id = int(class_id)
+    for class_id in np.flatnonzero(of_class[:VOID]).tolist():
         if not table.is_thing[class_id]:
             segment_id = ids.stuff(class_id)
         elif crowds is not None and class_id in crowds:

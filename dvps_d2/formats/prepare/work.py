@@ -6,19 +6,18 @@ receipt is never done again, so a run that was killed goes on where it stopped.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 from tqdm import tqdm
 
 from dvps_d2.formats.files import PARTIAL_SUFFIX, atomic_path, read_json, write_json
+from dvps_d2.formats.parallel import process_pool
 
 RECEIPTS = ".prepared"  # folder below the root; delete it to do everything again
 
@@ -75,18 +74,9 @@ def _finish(todo: Sequence[Piece], do: Callable[[Piece], None], workers: int) ->
     if workers <= 0 or len(todo) <= 1:
         yield from map(do, todo)
         return
-    # Forking a process that has used OpenCV's threads can hang: start fresh ones.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        workers, context, initializer=cv2.setNumThreads, initargs=(1,)
-    ) as pool:
-        futures = [pool.submit(do, piece) for piece in todo]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    with process_pool(workers) as pool:
+        for future in as_completed([pool.submit(do, piece) for piece in todo]):
+            yield future.result()
 
 
 def _do(receipts: Path, work: Callable[..., Any], piece: Piece) -> None:

@@ -62,6 +62,7 @@ class CityscapesDVPSWriter(CodedWriter):
     def _write(
         self, video_id: str, frame: FrameRecord, segments: Segments, depth: np.ndarray | None
     ) -> None:
+        assert depth is not None  # `add` has refused it
         classes, instances = self._planes(video_id, segments)
         image = np.stack([classes, instances.astype(np.uint8), np.zeros_like(classes)], -1)
         name = f"{self._stem(frame)}.png"
@@ -77,6 +78,7 @@ class SemKITTIDVPSWriter(CodedWriter):
     def _write(
         self, video_id: str, frame: FrameRecord, segments: Segments, depth: np.ndarray | None
     ) -> None:
+        assert depth is not None  # `add` has refused it
         classes, instances = self._planes(video_id, segments)
         stem = self._stem(frame)
         write_png(self.folder / "panoptic" / f"{stem}_cat.png", classes)
