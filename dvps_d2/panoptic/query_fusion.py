@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -85,7 +85,7 @@ class FrameFusionState:
 
     classes: ClassMean | None = None
     second: ClassMean | None = None
-    book: IdentityBook = IdentityBook()
+    book: IdentityBook = field(default_factory=IdentityBook)
 
 
 class FrameFusion:

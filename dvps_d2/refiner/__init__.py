@@ -1,0 +1,14 @@
+"""Stage 3: tracks of a whole clip, seen once more with past and future in view."""
+
+from .memory import FEATURE_STORES, RefinerMemory, keep_features
+from .protocol import Refiner
+from .temporal import Refinement, TemporalRefiner
+
+__all__ = [
+    "FEATURE_STORES",
+    "Refinement",
+    "Refiner",
+    "RefinerMemory",
+    "TemporalRefiner",
+    "keep_features",
+]
