@@ -6,6 +6,8 @@ are their fake kernels (shapes only, for ``torch.compile`` and ``torch.export``)
 formula and the autocast rule.
 """
 
+import warnings
+
 import torch
 from torch import Tensor
 
@@ -48,10 +50,25 @@ def _save_inputs(ctx, inputs, output) -> None:
 
 def _backward(ctx, grad_output: Tensor) -> tuple[Tensor, None, Tensor, Tensor]:
     value, locations, weights = ctx.saved_tensors
+    _check_determinism(value.device.type)
     grad_value, grad_locations, grad_weights = torch.ops.dvps_d2.ms_deform_attn_backward(
         grad_output, value, ctx.level_shapes, locations, weights
     )
     return grad_value, None, grad_locations, grad_weights
+
+
+def _check_determinism(device_type: str) -> None:
+    """Atomic additions come in any order on a GPU; on the CPU there are none."""
+    if device_type == "cpu" or not torch.are_deterministic_algorithms_enabled():
+        return
+    message = (
+        f"the backward of ms_deform_attn on {device_type} adds in no fixed order, which "
+        "torch.use_deterministic_algorithms(True) forbids; train on the CPU or in plain PyTorch "
+        "(DVPS_OPS_PATH=reference), or pass warn_only=True"
+    )
+    if not torch.is_deterministic_algorithms_warn_only_enabled():
+        raise RuntimeError(message)
+    warnings.warn(message, stacklevel=2)
 
 
 def _no_second_derivative(ctx, *grads: Tensor) -> None:

@@ -1,6 +1,6 @@
 """One binary for several versions of torch: build the op in one environment, run it in others.
 
-    python tests/ops/stable_abi.py --build OLD/bin/python --load NEW/bin/python [MORE/bin/python ...]
+    python tests/ops/stable_abi.py --build OLD/bin/python --load NEW/bin/python [OTHER ...]
 
 Not a test of the suite: it needs interpreters with different versions of torch (2.11 and the
 newest, say). The first builds the extension in a temporary copy of the package; every other loads
