@@ -7,6 +7,7 @@ receipt is never done again, so a run that was killed goes on where it stopped.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from tqdm import tqdm
 from dvps_d2.formats.files import PARTIAL_SUFFIX, atomic_path, read_json, write_json
 from dvps_d2.formats.parallel import process_pool
 
+_PARTIAL_NAME = re.compile(rf"\.(\d+)\{PARTIAL_SUFFIX}")  # as `atomic_path` names them
 RECEIPTS = ".prepared"  # folder below the root; delete it to do everything again
 
 
@@ -60,7 +62,7 @@ def run_pieces(
         The result of each piece.
     """
     receipts = root / RECEIPTS
-    remove_partial_files(receipts)
+    remove_partial_files(root)
     todo = [piece for piece in pieces if not _is_done(receipts, piece)]
     done = len(pieces) - len(todo)
     with tqdm(total=len(pieces), initial=done, desc=description, unit="piece") as bar:
@@ -95,9 +97,20 @@ def _receipt(receipts: Path, piece: Piece) -> Path:
 
 def remove_partial_files(folder: Path) -> None:
     """Delete what killed processes left half-written below a folder."""
-    if folder.is_dir():
-        for path in folder.rglob(f".*{PARTIAL_SUFFIX}*"):
+    for path in folder.rglob(f".*{PARTIAL_SUFFIX}*"):
+        match = _PARTIAL_NAME.search(path.name)
+        if match is not None and not _is_running(int(match.group(1))):
             path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def place_file(source: Path, target: Path, how: str = "copy") -> None:

@@ -75,12 +75,17 @@ def test_a_killed_run_goes_on_and_loses_nothing(tmp_path):
     killed.wait()
     before = {p.name: p.stat().st_mtime_ns for p in (tmp_path / ".prepared").glob("*.json")}
     assert 10 <= len(before) < 120
-    (tmp_path / ".prepared" / ".7.99.part.json").write_text("half")  # as a kill may leave it
+    half_written = tmp_path / "out" / f".7.{killed.pid}.part.json"  # as a kill may leave it
+    half_written.write_text("half")
+    in_progress = tmp_path / "out" / f".7.{os.getpid()}.part.json"
+    in_progress.write_text("of a process that lives")
     subprocess.run(command, env=environment, check=True, stderr=subprocess.DEVNULL)
     assert json.loads((tmp_path / "all.json").read_text()) == list(range(120))
     after = {p.name: p.stat().st_mtime_ns for p in (tmp_path / ".prepared").iterdir()}
     assert len(after) == 120
     assert {name: after[name] for name in before} == before
+    assert not half_written.exists()
+    assert in_progress.exists()
 
 
 @pytest.mark.parametrize("how", ["copy", "hardlink", "symlink"])
