@@ -30,7 +30,8 @@ def error_levels(
     """Count, for every pixel, the thresholds that its relative depth error exceeds.
 
     The error is ``|pred - truth| / truth`` in float64 and must be strictly above a threshold to
-    exceed it. Pixels without truth depth are on level 0; a predicted 0 has error 1.
+    exceed it. Pixels without truth depth are on level 0; a predicted 0 has error 1, and one that
+    is not a number exceeds everything.
 
     Args:
         pred: (H, W), metres or any unit that ``truth`` shares; integers are fine.
@@ -44,40 +45,50 @@ def error_levels(
     Source: Qiao et al., ViP-DeepLab, 2021, DVPQ.
     """
     check_sizes(pred, truth)
-    levels = np.zeros(truth.shape, np.uint8)
+    levels = np.empty(truth.shape, np.uint8)
     for rows in _row_blocks(truth.shape[0]):
         error = relative_error(pred[rows], truth[rows], wrap=wrap)
+        block = levels[rows]
+        block.fill(len(thresholds))
         for threshold in thresholds:
-            levels[rows] += error > threshold
+            block -= error <= threshold
+        block *= truth[rows] > 0
     return levels
 
 
 def relative_error(pred: np.ndarray, truth: np.ndarray, *, wrap: bool = False) -> np.ndarray:
-    """(H, W) float64 ``|pred - truth| / truth``; 0 where there is no truth."""
+    """(H, W) float64 ``|pred - truth| / truth``; meaningless where there is no truth."""
     if wrap:
-        pred, truth = (np.rint(d * PNG_UNITS).astype(np.uint16) for d in (pred, truth))
-        difference = (pred - truth).astype(np.float64)
-    else:  # signed: unsigned PNG values would wrap around below zero
-        difference = np.subtract(pred, truth, dtype=np.float64)
-        np.abs(difference, out=difference)
-    known = truth > 0
-    np.divide(difference, truth, out=difference, where=known)
-    difference[~known] = 0
-    difference[np.isnan(difference)] = np.inf  # not a number: wrong at every level
-    return difference
+        units = [d if d.dtype == np.uint16 else np.rint(d * PNG_UNITS) for d in (pred, truth)]
+        pred, truth = (d.astype(np.uint16) for d in units)
+        difference = pred - truth
+    elif pred.dtype.kind == "u" and pred.dtype == truth.dtype:
+        # Unsigned numbers wrap around below zero: the smaller one is subtracted.
+        difference = np.maximum(pred, truth)
+        difference -= np.minimum(pred, truth)
+    else:
+        difference = np.abs(np.subtract(pred, truth, dtype=np.float64))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.true_divide(difference, truth, dtype=np.float64)
+
+
+def metres(depth: np.ndarray) -> np.ndarray:
+    """Depth in metres: PNG units of 1/256 m when the map is uint16, else as it is."""
+    return depth / PNG_UNITS if depth.dtype == np.uint16 else depth
 
 
 def clamp_truth(truth: np.ndarray, max_depth: float | None) -> np.ndarray:
-    """Truth depth with values above ``max_depth`` (same unit) replaced by it; None = as it is."""
-    return truth if max_depth is None else np.minimum(truth, max_depth)
+    """Truth depth with values above ``max_depth`` (metres) replaced by it; None = as it is."""
+    return truth if max_depth is None else np.minimum(metres(truth), max_depth)
 
 
 def depth_measures(pred: np.ndarray, truth: np.ndarray) -> dict[str, float] | None:
     """The usual depth measures of one image, over pixels with truth.
 
     Args:
-        pred: (H, W) metres; must be positive where ``truth`` is, else the logarithms are infinite.
-        truth: (H, W) metres, 0 = no measurement.
+        pred: (H, W) metres, or uint16 PNG units of 1/256 m; must be positive where ``truth`` is,
+            else the logarithms are infinite.
+        truth: (H, W) the same, 0 = no measurement.
 
     Returns:
         One value per name in ``MEASURES``: abs_rel, sq_rel (metres), rmse (metres), rmse_log,
@@ -87,26 +98,48 @@ def depth_measures(pred: np.ndarray, truth: np.ndarray) -> dict[str, float] | No
     Source: Eigen et al., 2014; silog and sq_error_rel as in the KITTI depth benchmark.
     """
     check_sizes(pred, truth)
-    valid = truth > 0
-    g, p = truth[valid].astype(np.float64), pred[valid].astype(np.float64)
-    if g.size == 0:
+    sums, number = np.zeros(9), 0
+    for rows in _row_blocks(truth.shape[0]):
+        valid = truth[rows] > 0
+        g, p = metres(truth[rows][valid]), metres(pred[rows][valid])
+        sums += _sum_errors(p.astype(np.float64, copy=False), g.astype(np.float64, copy=False))
+        number += len(g)
+    if number == 0:
         return None
-    difference = p - g
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_error = np.log(p) - np.log(g)
-        ratio = np.maximum(g / p, p / g)
-        # Equal errors give a variance of zero that rounding can push below it.
-        variance = max(np.mean(log_error**2) - np.mean(log_error) ** 2, 0.0)
-    ratio[p <= 0] = np.inf
+    rel, sq_rel, sq, log, log_sq, *deltas, rel_sq = (float(s) for s in sums / number)
+    # Equal errors give a variance of zero that rounding can push below it.
+    variance = max(log_sq - log**2, 0.0)
     return {
-        "abs_rel": float(np.mean(np.abs(difference) / g)),
-        "sq_rel": float(np.mean(difference**2 / g)),
-        "rmse": float(np.sqrt(np.mean(difference**2))),
-        "rmse_log": float(np.sqrt(np.mean(log_error**2))),
-        **{f"delta{i}": float(np.mean(ratio < DELTA**i)) for i in (1, 2, 3)},
-        "silog": float(100 * np.sqrt(variance)),
-        "sq_error_rel": float(np.mean((difference / g) ** 2)),
+        "abs_rel": rel,
+        "sq_rel": sq_rel,
+        "rmse": sq**0.5,
+        "rmse_log": log_sq**0.5,
+        **{f"delta{i}": share for i, share in enumerate(deltas, 1)},
+        "silog": 100 * variance**0.5,
+        "sq_error_rel": rel_sq,
     }
+
+
+def _sum_errors(p: np.ndarray, g: np.ndarray) -> np.ndarray:
+    """Sums over (N,) pixels of everything that ``depth_measures`` averages."""
+    difference = p - g
+    relative = difference / g
+    with np.errstate(divide="ignore", invalid="ignore"):
+        quotient = p / g
+        log = np.log(quotient)
+        ratio = np.maximum(quotient, g / p)
+    inside = [np.count_nonzero((ratio < DELTA**i) & (p > 0)) for i in (1, 2, 3)]
+    return np.array(
+        [
+            np.abs(relative).sum(),
+            (difference * relative).sum(),
+            difference @ difference,
+            log.sum(),
+            log @ log,
+            *inside,
+            relative @ relative,
+        ]
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,8 +192,8 @@ def count_depth(
     """Count one image.
 
     Args:
-        pred: (H, W) metres.
-        truth: (H, W) metres, 0 = no measurement.
+        pred: (H, W) metres, or uint16 PNG units of 1/256 m.
+        truth: (H, W) the same, 0 = no measurement.
         ratios: DSTQ thresholds; a pixel is inside when predicted depth is positive and
             max(p/g, g/p) <= ratio (not strict).
         measures: also take ``depth_measures``.
@@ -174,7 +207,7 @@ def count_depth(
         return DepthCounts(np.zeros(len(MEASURES)), 0, 1, inliers, valid)
     rel_sum = values["abs_rel"] * valid
     if wrap:
-        rel_sum = float(relative_error(pred, truth, wrap=True).sum())
+        rel_sum = float(relative_error(pred, truth, wrap=True)[truth > 0].sum())
     return DepthCounts(np.array([values[m] for m in MEASURES]), 1, 0, inliers, valid, rel_sum)
 
 

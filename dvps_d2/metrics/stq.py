@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dvps_d2.metrics.protocols import ClassSet, Protocol
-from dvps_d2.metrics.tables import CROWD, HIDDEN, VOID, FrameTable, Segments
+from dvps_d2.metrics.tables import CROWD, HIDDEN, VOID, FrameTable, Segments, distinct_pairs
 
 _NO_TUBE = -1
 _CLASS_SHIFT = 40  # joint number of class and track: class << 40 | track
@@ -151,10 +151,9 @@ def _take(values: np.ndarray, index: np.ndarray, missing) -> np.ndarray:
 
 def _merge(pairs):
     truth, pred, pixels = (np.concatenate(column) for column in zip(*pairs, strict=True))
-    keys = np.stack([truth, pred])
-    distinct, inverse = np.unique(keys, axis=1, return_inverse=True)
-    sums = np.bincount(inverse.reshape(-1), weights=pixels, minlength=distinct.shape[1])
-    return distinct[0], distinct[1], sums.astype(np.int64)
+    distinct_truth, distinct_pred, rows = distinct_pairs(truth, pred)
+    sums = np.bincount(rows, weights=pixels, minlength=len(distinct_truth))
+    return distinct_truth, distinct_pred, sums.astype(np.int64)
 
 
 def _association(truth, pred, pixels) -> tuple[float, int]:

@@ -71,10 +71,13 @@ class LabelMap:
     Attributes:
         ids: (H, W) integer.
         meaning: ``Coding`` when the id itself holds class and instance, else ``Listing``.
+        offset: every value of ``ids`` is this much above the id it stands for. Lets 24-bit ids
+            be views into four-channel images, whose alpha is 255, without touching the pixels.
     """
 
     ids: np.ndarray
     meaning: Coding | Listing
+    offset: int = 0
 
 
 @dataclass(frozen=True)
@@ -273,15 +276,15 @@ def count_pairs(
     starts = _run_starts(truth, pred)
     lengths = np.diff(starts, append=truth.size)
     truth_runs, pred_runs = truth[starts].astype(np.int64), pred[starts].astype(np.int64)
-    pairs, run_pair = _distinct_pairs(truth_runs, pred_runs)
+    truth_ids, pred_ids, run_pair = distinct_pairs(truth_runs, pred_runs)
     if levels is None:
         pixels = np.bincount(run_pair, weights=lengths).astype(np.int64)[:, None]
     else:
-        dtype = np.uint16 if len(pairs) * num_levels <= 2**16 else np.int64
+        dtype = np.uint16 if len(truth_ids) * num_levels <= 2**16 else np.int64
         cells = np.repeat((run_pair * num_levels).astype(dtype), lengths)
         cells += levels.reshape(-1)
-        pixels = np.bincount(cells, minlength=len(pairs) * num_levels).reshape(-1, num_levels)
-    return PairCounts(truth_runs[pairs], pred_runs[pairs], pixels)
+        pixels = np.bincount(cells, minlength=len(truth_ids) * num_levels).reshape(-1, num_levels)
+    return PairCounts(truth_ids, pred_ids, pixels)
 
 
 def frame_table(
@@ -301,8 +304,8 @@ def frame_table(
     """
     counts = count_pairs(truth.ids, pred.ids, levels, num_levels)
     totals = counts.pixels.sum(axis=1)
-    truth_segments, truth_index = _read_side("truth", truth.meaning, counts.truth, totals)
-    pred_segments, pred_index = _read_side("prediction", pred.meaning, counts.pred, totals)
+    truth_segments, truth_index = _read_side("truth", truth, counts.truth, totals)
+    pred_segments, pred_index = _read_side("prediction", pred, counts.pred, totals)
     return FrameTable(truth_segments, pred_segments, truth_index, pred_index, counts.pixels)
 
 
@@ -337,11 +340,11 @@ def joint_map(
     return LabelMap(ids, Coding(2**JOINT_SHIFT, (void,), (), crowd_classes, num_classes))
 
 
-def _read_side(side, meaning, ids, totals):
-    distinct, inverse = np.unique(ids, return_inverse=True)
+def _read_side(side, label: LabelMap, ids, totals):
+    distinct, inverse = np.unique(ids - label.offset, return_inverse=True)
     areas = np.bincount(inverse, weights=totals, minlength=len(distinct)).astype(np.int64)
     try:
-        segments, rows = meaning.read(distinct, areas)
+        segments, rows = label.meaning.read(distinct, areas)
     except ValueError as error:
         raise ValueError(f"{side}: {error}") from None
     return segments, rows[inverse]
@@ -376,16 +379,30 @@ def _run_starts(truth: np.ndarray, pred: np.ndarray) -> np.ndarray:
     return np.flatnonzero(changes)
 
 
-def _distinct_pairs(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(P,) position of one example of every distinct pair, and (R,) pair number of every entry."""
+def distinct_pairs(
+    first: np.ndarray, second: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Number the distinct pairs of two columns.
+
+    Args:
+        first: (R,) int64.
+        second: (R,) int64.
+
+    Returns:
+        Distinct pairs as two columns (P,), and the (R,) pair number of every row.
+    """
     if _fits(first) and _fits(second):
-        keys = (first << 32) | second
-    else:  # ids beyond 32 bits: number the values of each side first
-        values, second_rank = np.unique(second, return_inverse=True)
-        keys = np.unique(first, return_inverse=True)[1] * len(values) + second_rank
-    _, examples, numbers = np.unique(keys, return_index=True, return_inverse=True)
-    return examples, numbers
+        keys = (first.astype(np.uint64) << np.uint64(32)) | second.astype(np.uint64)
+        distinct, numbers = np.unique(keys, return_inverse=True)
+        low = distinct & np.uint64(2**32 - 1)
+        return (distinct >> np.uint64(32)).astype(np.int64), low.astype(np.int64), numbers
+    # Ids beyond 32 bits: number the values of each side first.
+    first_values, first_rank = np.unique(first, return_inverse=True)
+    second_values, second_rank = np.unique(second, return_inverse=True)
+    keys, numbers = np.unique(first_rank * len(second_values) + second_rank, return_inverse=True)
+    first_rank, second_rank = np.divmod(keys, len(second_values))
+    return first_values[first_rank], second_values[second_rank], numbers
 
 
 def _fits(values: np.ndarray) -> bool:
-    return bool(values.min() >= 0 and values.max() < 2**31)
+    return values.size == 0 or bool(values.min() >= 0 and values.max() < 2**32)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from dvps_d2.metrics.depth import DepthCounts, clamp_truth, count_depth, error_levels
+from dvps_d2.metrics.depth import DepthCounts, clamp_truth, count_depth, error_levels, metres
 from dvps_d2.metrics.protocols import ClassSet, Protocol
 from dvps_d2.metrics.stq import StqCounter, StqCounts
 from dvps_d2.metrics.tables import FrameTable, LabelMap, check_maps, frame_table
@@ -59,8 +59,9 @@ def count_frame(
         protocol: says which depth errors to tell apart and whether to measure depth.
         truth: the labels.
         pred: the prediction, of the same size.
-        truth_depth: (H, W) metres, 0 = no measurement; needed by protocols with depth.
-        pred_depth: (H, W) metres.
+        truth_depth: (H, W) metres, or uint16 PNG units of 1/256 m; 0 = no measurement; needed by
+            protocols with depth.
+        pred_depth: (H, W) the same.
 
     Raises:
         ValueError: sizes differ, a class is unknown, a list and its pixels disagree, or the
@@ -70,7 +71,7 @@ def count_frame(
     levels, num_levels, depth = None, 1, None
     if protocol.needs_depth:
         _check_depth(protocol, truth_depth, pred_depth, truth.ids.shape)
-        truth_depth = clamp_truth(truth_depth, protocol.max_depth)
+        truth_depth, pred_depth = _in_one_unit(protocol, truth_depth, pred_depth)
     if protocol.thresholds:
         wrap, num_levels = protocol.wrap_depth, len(protocol.thresholds) + 1
         levels = error_levels(pred_depth, truth_depth, protocol.thresholds, wrap=wrap)
@@ -161,6 +162,12 @@ def _check_depth(protocol: Protocol, truth_depth, pred_depth, shape) -> None:
             )
         if depth.shape != shape:
             raise ValueError(f"{name} is {depth.shape} but the label maps are {shape}")
+
+
+def _in_one_unit(protocol: Protocol, truth_depth, pred_depth):
+    if protocol.max_depth is None and truth_depth.dtype == pred_depth.dtype:
+        return truth_depth, pred_depth
+    return clamp_truth(metres(truth_depth), protocol.max_depth), metres(pred_depth)
 
 
 def _add(a, b):

@@ -255,9 +255,11 @@ EXPECTED_2 = [0.1, 0.1, 1.0, 0.09531, 1.0, 1.0, 1.0, 0.0, 0.01]
         pytest.param(FRAME_2, EXPECTED_2, id="constant error: silog is 0, not nan"),
     ],
 )
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint16])
-def test_depth_measures(frame, expected, dtype):
-    truth, pred = (np.array(rows, dtype) for rows in frame)
+@pytest.mark.parametrize(
+    ("dtype", "per_metre"), [(np.float32, 1), (np.float64, 1), (np.int64, 1), (np.uint16, 256)]
+)
+def test_depth_measures(frame, expected, dtype, per_metre):
+    truth, pred = (np.array(rows, dtype) * dtype(per_metre) for rows in frame)
     values = depth_measures(pred, truth)
     # The script's silog is in float32, so its last digit differs from that of float64.
     assert list(values.values()) == pytest.approx(expected, abs=1e-6)

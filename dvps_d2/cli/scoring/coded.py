@@ -20,8 +20,9 @@ from dvps_d2.cli.scoring.files import (
     list_pngs,
     report_unpaired,
 )
+from dvps_d2.cli.scoring.png import OPAQUE, read_grey16, read_rgb_ids, rgb_to_opaque_id
 from dvps_d2.formats.classes import class_table
-from dvps_d2.formats.png import read_png, rgb_to_id
+from dvps_d2.formats.png import read_png, read_png_header
 from dvps_d2.metrics import ChannelCoding, ClassSet, Coding, LabelMap
 
 SCRIPT_FRAMES = 6  # frames per sequence that the Cityscapes-DVPS script assumes
@@ -48,28 +49,33 @@ class CityscapesReader:
 
     def truth(self, side: Side) -> LabelMap:
         """Decode a label map of the truth."""
-        ids = read_png(side.panoptic[0], channels=1, bits=16)
+        ids = read_grey16(side.panoptic[0])
         hidden = (self.void_class,) if self.script else ()
         coding = Coding(self.divisor, (self.void_class,), hidden, (), self.num_classes)
         return LabelMap(ids, coding)
 
     def pred(self, side: Side) -> LabelMap:
         """Decode a predicted label map: 8-bit channels, or coded as the truth is."""
-        image = read_png(side.panoptic[0])
-        if image.dtype == np.uint16 and image.ndim == 2:
+        path = side.panoptic[0]
+        header = read_png_header(path)
+        if (header.channels, header.bits) == (1, 16):
             void = (self.num_classes, self.void_class)
-            return LabelMap(image, Coding(self.divisor, void, num_classes=self.num_classes))
-        if image.dtype != np.uint8 or image.ndim != 3:
-            raise ValueError(
-                f"{side.panoptic[0]}: expected 8-bit channels (class, instance) or one 16-bit "
-                f"channel (class * 1000 + instance), found {image.dtype} {image.shape}"
-            )
-        ids = channels_to_id(image)
-        if self.script:
-            ids = ids & 0xFFFF
+            coding = Coding(self.divisor, void, num_classes=self.num_classes)
+            return LabelMap(read_grey16(path), coding)
         void = (self.num_classes, 255)
         coding = ChannelCoding(void_classes=void, num_classes=self.num_classes, green_only=True)
-        return LabelMap(ids, coding)
+        if (header.channels, header.bits) == (3, 8) and not self.script:
+            return LabelMap(read_rgb_ids(path, slot=1), coding, OPAQUE)
+        image = read_png(path)
+        if image.dtype != np.uint8 or image.ndim != 3:
+            raise ValueError(
+                f"{path}: expected 8-bit channels (class, instance) or one 16-bit "
+                f"channel (class * 1000 + instance), found {image.dtype} {image.shape}"
+            )
+        if self.script or image.shape[2] == 2:
+            return LabelMap(_two_channels(image), coding)
+        image = np.ascontiguousarray(image[..., :3])
+        return LabelMap(rgb_to_opaque_id(image, slot=1), coding, OPAQUE)
 
 
 @dataclass(frozen=True)
@@ -115,11 +121,15 @@ class StepReader:
 
     def truth(self, side: Side) -> LabelMap:
         """Decode a label map of the truth."""
-        image = read_png(side.panoptic[0], channels=3, bits=8)
-        coding = ChannelCoding(void_classes=(255,), num_classes=self.num_classes)
-        return LabelMap(rgb_to_id(image), coding)
+        return self._read(side, slot=0)
 
-    pred = truth
+    def pred(self, side: Side) -> LabelMap:
+        """Decode a predicted label map."""
+        return self._read(side, slot=1)
+
+    def _read(self, side: Side, slot: int) -> LabelMap:
+        coding = ChannelCoding(void_classes=(255,), num_classes=self.num_classes)
+        return LabelMap(read_rgb_ids(side.panoptic[0], slot), coding, OPAQUE)
 
 
 @dataclass(frozen=True)
@@ -290,11 +300,9 @@ def _by_sequence(frames: Mapping[Key, object]) -> dict[str, list[Key]]:
     return sequences
 
 
-def channels_to_id(image: np.ndarray) -> np.ndarray:
-    """(H, W, 2..4) uint8 -> (H, W) ids, red + 256 green + 65536 blue; alpha is left out."""
-    if image.shape[2] == 2:
-        return image[..., 0].astype(np.int32) | (image[..., 1].astype(np.int32) << 8)
-    return rgb_to_id(np.ascontiguousarray(image[..., :3]))
+def _two_channels(image: np.ndarray) -> np.ndarray:
+    """(H, W, 2..4) uint8 -> (H, W) uint16, first channel + 256 second."""
+    return np.ascontiguousarray(image[..., :2]).view("<u2")[..., 0]
 
 
 def _table(name: str, things: tuple[int, ...] | None = None) -> ClassSet:

@@ -23,7 +23,7 @@ from dvps_d2.cli.scoring.files import (
     prediction_folder,
     report_unpaired,
 )
-from dvps_d2.formats.png import read_png, rgb_to_id
+from dvps_d2.cli.scoring.png import OPAQUE, read_rgb_ids
 from dvps_d2.metrics import LabelMap, Listing
 
 logger = logging.getLogger(__name__)
@@ -48,13 +48,13 @@ class ListedReader:
     def truth(self, side: Side) -> LabelMap:
         """Decode a label map of the truth."""
         areas = side.segments[:, 3] if self.json_areas else None
-        return self._read(side, areas, strict=not self.script)
+        return self._read(side, areas, slot=0, strict=not self.script)
 
     def pred(self, side: Side) -> LabelMap:
         """Decode a predicted label map."""
-        return self._read(side, None, strict=True)
+        return self._read(side, None, slot=1, strict=True)
 
-    def _read(self, side: Side, areas: np.ndarray | None, *, strict: bool) -> LabelMap:
+    def _read(self, side: Side, areas: np.ndarray | None, *, slot: int, strict: bool):
         ids, classes, crowd, _ = side.segments.T
         unknown = [i for i, c in enumerate(classes) if int(c) not in self.categories]
         if strict and unknown:
@@ -62,8 +62,8 @@ class ListedReader:
                 f"{side.panoptic[0]}: segment {ids[unknown[0]]} has the unknown class "
                 f"{classes[unknown[0]]}; the truth JSON has {_span(self.categories)}"
             )
-        image = read_png(side.panoptic[0], channels=3, bits=8)
-        return LabelMap(rgb_to_id(image), Listing(ids, classes, crowd == 1, areas, strict))
+        listing = Listing(ids, classes, crowd == 1, areas, strict)
+        return LabelMap(read_rgb_ids(side.panoptic[0], slot), listing, OPAQUE)
 
 
 @dataclass(frozen=True)

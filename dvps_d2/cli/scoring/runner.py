@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import cv2
 
 from dvps_d2.cli.scoring.files import Dataset, Frame, Problems, Reader
-from dvps_d2.formats.png import read_depth_png
+from dvps_d2.cli.scoring.png import read_grey16
 from dvps_d2.metrics import Counts, FrameCounts, Protocol, VideoCounter, count_frame
 
-CHUNK = 16  # frames that a process takes at a time
+CHUNK = 4  # frames that a process takes at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +69,8 @@ def count_files(frame: Frame, reader: Reader, protocol: Protocol) -> Outcome:
         depths = {}
         if protocol.needs_depth:
             depths = {
-                "truth_depth": read_depth_png(frame.truth.depth),
-                "pred_depth": read_depth_png(frame.pred.depth),
+                "truth_depth": read_grey16(frame.truth.depth),
+                "pred_depth": read_grey16(frame.pred.depth),
             }
         truth, pred = reader.truth(frame.truth), reader.pred(frame.pred)
         return count_frame(protocol, truth, pred, **depths), None
