@@ -11,6 +11,7 @@ later versions of torch and Python.
 import os
 import shutil
 from pathlib import Path
+from types import ModuleType
 
 SOURCES = Path(__file__).resolve().parent / "csrc"
 STABLE_ABI = "0x020b000000000000"  # torch 2.11, the oldest that may load the binary
@@ -80,7 +81,7 @@ def cmdclass() -> dict:
     return {"build_ext": build}
 
 
-def _cpp_extension():
+def _cpp_extension() -> ModuleType:
     try:
         from torch.utils import cpp_extension
     except ModuleNotFoundError as error:

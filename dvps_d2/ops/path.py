@@ -76,9 +76,12 @@ def _decide(device_type: str) -> tuple[str, str]:
         return "reference", "asked for"
     if extension.FAILURE is not None:
         raise RuntimeError(f"{extension.FAILURE}; {_BUILD_HINT} {_PLAIN_HINT}")
-    if extension.has_kernel(device_type):
-        return "compiled", f"{extension.FILE.name}"
-    what = "no compiled kernels were built" if extension.FILE is None else "built without kernels"
+    if extension.FILE is None:
+        reason = "no compiled kernels were built"
+    elif extension.has_kernel(device_type):
+        return "compiled", extension.FILE.name
+    else:
+        reason = f"{extension.FILE.name} was built without kernels for it (FORCE_CUDA=1 for a GPU)"
     if _requested == "compiled":
-        raise RuntimeError(f"{what} for {device_type!r} tensors; {_BUILD_HINT} {_PLAIN_HINT}")
-    return "reference", f"{what} for it"
+        raise RuntimeError(f"{device_type} tensors: {reason}; {_BUILD_HINT} {_PLAIN_HINT}")
+    return "reference", reason

@@ -62,7 +62,8 @@ def _sum_levels(
     maps = value.permute(0, 2, 3, 1).reshape(batch * heads, head_dim, area)
     grids = (2 * locations - 1).transpose(1, 2).flatten(0, 1)  # (BM, Q, L, P, 2), -1..1
     shares = weights.transpose(1, 2).flatten(0, 1)  # (BM, Q, L, P)
-    output, start = 0, 0
+    output = value.new_zeros(batch * heads, head_dim, queries)
+    start = 0
     for level, (height, width) in enumerate(level_shapes):
         end = start + height * width
         level_map = maps[:, :, start:end].reshape(batch * heads, head_dim, height, width)

@@ -7,6 +7,8 @@ formula and the autocast rule.
 """
 
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,12 +45,12 @@ def _fake_backward(
     )
 
 
-def _save_inputs(ctx, inputs, output) -> None:
+def _save_inputs(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     value, ctx.level_shapes, locations, weights = inputs
     ctx.save_for_backward(value, locations, weights)
 
 
-def _backward(ctx, grad_output: Tensor) -> tuple[Tensor, None, Tensor, Tensor]:
+def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None, Tensor, Tensor]:
     value, locations, weights = ctx.saved_tensors
     _check_determinism(value.device.type)
     grad_value, grad_locations, grad_weights = torch.ops.dvps_d2.ms_deform_attn_backward(
@@ -71,13 +73,13 @@ def _check_determinism(device_type: str) -> None:
     warnings.warn(message, stacklevel=2)
 
 
-def _no_second_derivative(ctx, *grads: Tensor) -> None:
+def _no_second_derivative(ctx: Any, *grads: Tensor) -> None:
     raise NotImplementedError(
         "ms_deform_attn has no second derivative; a gradient penalty must not reach through it"
     )
 
 
-def _autocast(device_type: str):
+def _autocast(device_type: str) -> Callable[..., Tensor]:
     def cast_and_call(
         value: Tensor, level_shapes: list[int], locations: Tensor, weights: Tensor
     ) -> Tensor:

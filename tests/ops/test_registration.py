@@ -170,5 +170,5 @@ def test_path_can_be_chosen():
         assert active_path("cpu") == "reference"
     with use_path("compiled"):
         assert active_path("cpu") == "compiled"
-        with pytest.raises(RuntimeError, match="for 'meta' tensors; build them with"):
+        with pytest.raises(RuntimeError, match="meta tensors: .*built without kernels for it"):
             active_path("meta")
