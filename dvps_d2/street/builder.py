@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from dvps_d2.street.camera import turn_x
 from dvps_d2.street.config import SKY
-from dvps_d2.street.scene import Hinge, Label, Scene, Skin
+from dvps_d2.street.scene import Hinge, Label, Scene, Skin, Span
 
 # Axis numbers in local (x, y, z) of a prism's (first profile, second profile, extrusion) axes, and
 # their signs: y points down while profiles and extents speak of heights.
@@ -29,6 +30,10 @@ _BALL_PICTURE = {False: np.eye(3)[:2], True: np.array([[0, 0, 1.0], [0, 1, 0]])}
 _MARGIN = 0.01
 
 
+# One skin, or skins by edge number and by the names "sides" and "body".
+Skins = Skin | Mapping[Any, Skin]
+
+
 class SceneBuilder:
     """Collects rows; ``build`` joins them.
 
@@ -45,7 +50,7 @@ class SceneBuilder:
         empty = np.zeros((1, 2, 4))
         self._add_surfaces(0, Label(SKY), [Skin()], empty, np.ones((1, 2)), np.zeros((1, 3)))
 
-    def _add(self, table: str, rows: int, **columns) -> int:
+    def _add(self, table: str, rows: int, **columns: Any) -> int:
         """Append rows to a table; returns the number of the first one."""
         for name, values in columns.items():
             self._rows[name].append(values)
@@ -75,7 +80,19 @@ class SceneBuilder:
             part_hinges=[rows],
         )
 
-    def _add_surfaces(self, part, label, skins, uv, scale, normal, ground=False, ball=-1) -> int:
+    def _add_surfaces(
+        self,
+        part: int,
+        label: Label,
+        skins: Sequence[Skin],
+        uv: np.ndarray,
+        scale: np.ndarray,
+        normal: np.ndarray,
+        *,
+        ground: bool = False,
+        ball: int = -1,
+    ) -> int:
+        """Rows of the surface table: uv (n, 2, 4), repeats per metre (n, 2), normals (n, 3)."""
         count = len(skins)
         return self._add(
             "surface",
@@ -93,9 +110,22 @@ class SceneBuilder:
             surface_ground=ground & (normal[:, 1] < -0.9),
         )
 
-    def _add_hull(self, part, label, skins, planes, uv, scale, vertices, options) -> int:
-        reach, shadow, ground = options
-        surface = self._add_surfaces(part, label, skins, uv, scale, planes[:, :3], ground)
+    def _add_hull(
+        self,
+        part: int,
+        label: Label,
+        skins: Sequence[Skin],
+        planes: np.ndarray,
+        uv: np.ndarray,
+        scale: np.ndarray,
+        vertices: np.ndarray,
+        *,
+        reach: float = np.inf,
+        shadow: bool = True,
+        ground: bool = False,
+    ) -> int:
+        """One hull with its planes (n, 4), vertices (m, 3) and surfaces; returns the first one."""
+        surface = self._add_surfaces(part, label, skins, uv, scale, planes[:, :3], ground=ground)
         plane = self._add(
             "plane",
             len(planes),
@@ -121,15 +151,17 @@ class SceneBuilder:
         uv[0, 0, 0], uv[0, 1, 2] = scale[0]
         planes = np.array([[0.0, -1.0, 0.0, 0.0]])
         vertices = np.array([(x, 0.0, z) for x in (-1e3, 1e3) for z in (-1e3, 1e3)])
-        return self._add_hull(0, label, [skin], planes, uv, scale, vertices, (np.inf, False, True))
+        return self._add_hull(
+            0, label, [skin], planes, uv, scale, vertices, shadow=False, ground=True
+        )
 
     def prism(
         self,
         part: int,
         label: Label,
-        profile: Sequence[tuple[float, float]],
-        extent: tuple[float, float],
-        skins: Skin | Mapping[int | str, Skin],
+        profile: Sequence[Span] | np.ndarray,
+        extent: Span,
+        skins: Skins,
         *,
         along: str = "x",
         lean: float = 0.0,
@@ -171,14 +203,46 @@ class SceneBuilder:
         vertices[:, axes[0]] = np.tile(signs[0] * corners[:, 0], 2)
         vertices[:, axes[1]] = np.tile(signs[1] * corners[:, 1], 2)
         vertices[:, axes[2]] = np.repeat(signs[2] * np.asarray(extent, np.float64), count)
-        self._add_hull(part, label, faces, planes, uv, scale, vertices, (reach, shadow, ground))
+        self._add_hull(
+            part,
+            label,
+            faces,
+            planes,
+            uv,
+            scale,
+            vertices,
+            reach=reach,
+            shadow=shadow,
+            ground=ground,
+        )
 
-    def box(self, part, label, x, heights, z, skins, **options) -> None:
+    def box(
+        self,
+        part: int,
+        label: Label,
+        x: Span,
+        heights: Span,
+        z: Span,
+        skins: Skins,
+        **options: Any,
+    ) -> None:
         """Axis-aligned box; edges of the profile: 0 rear, 1 top, 2 front, 3 bottom."""
         profile = [(z[0], heights[0]), (z[0], heights[1]), (z[1], heights[1]), (z[1], heights[0])]
         self.prism(part, label, profile, x, skins, **options)
 
-    def column(self, part, label, x, z, radius, heights, skin, sides=6, **options) -> None:
+    def column(
+        self,
+        part: int,
+        label: Label,
+        x: float,
+        z: float,
+        radius: float,
+        heights: Span,
+        skin: Skin,
+        *,
+        sides: int = 6,
+        **options: Any,
+    ) -> None:
         """An upright post."""
         angles = np.arange(sides) * 2 * np.pi / sides + 0.3
         ring = np.stack([x + radius * np.cos(angles), z + radius * np.sin(angles)], axis=1)
@@ -224,7 +288,9 @@ class SceneBuilder:
         return Scene(**{name: np.concatenate(rows) for name, rows in self._rows.items()})
 
 
-def _prism_planes(corners, extent, axes, signs, lean) -> tuple[np.ndarray, np.ndarray]:
+def _prism_planes(
+    corners: np.ndarray, extent: Span, axes: Sequence[int], signs: Sequence[int], lean: float
+) -> tuple[np.ndarray, np.ndarray]:
     """(n + 2, 4) planes of edges and ends, and the lowest corner values (2,)."""
     count = len(corners)
     low, high = corners.min(axis=0), corners.max(axis=0)
@@ -245,7 +311,9 @@ def _prism_planes(corners, extent, axes, signs, lean) -> tuple[np.ndarray, np.nd
     return np.concatenate([normal, offset], axis=1), low
 
 
-def _prism_coordinates(corners, extent, axes, signs, low) -> tuple[np.ndarray, np.ndarray]:
+def _prism_coordinates(
+    corners: np.ndarray, extent: Span, axes: Sequence[int], signs: Sequence[int], low: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """(n + 2, 2, 4) maps to (u, v) in metres from each face's corner, and face sizes (n + 2, 2).
 
     Edges: u along the extrusion, v along the edge, or the other way round on an upright prism, so

@@ -120,8 +120,8 @@ class RayGrid:
     @classmethod
     def half_pixels(cls, height: int, width: int, intrinsics: Intrinsics) -> RayGrid:
         """Rays every half pixel; odd rows and columns are the pixel centres."""
-        steps = [np.arange(2 * n + 1) / 2 - 0.5 for n in (height, width)]
-        return cls._build(*steps, intrinsics)
+        rows, columns = (np.arange(2 * n + 1) / 2 - 0.5 for n in (height, width))
+        return cls._build(rows, columns, intrinsics)
 
     @classmethod
     def _build(cls, v: np.ndarray, u: np.ndarray, intrinsics: Intrinsics) -> RayGrid:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from dvps_d2.street.builder import SceneBuilder
 from dvps_d2.street.config import BICYCLE, BUS, CAR, PERSON, RIDER, TRUCK
-from dvps_d2.street.scene import Colour, Hinge, Label, Skin
+from dvps_d2.street.scene import Colour, Hinge, Label, Point, Skin
 
 # Small parts are left out beyond these distances.
 _WHEEL_REACH = 45.0
@@ -67,6 +68,7 @@ HAIR: tuple[Colour, ...] = (
     (0.66, 0.5, 0.28),
     (0.5, 0.48, 0.46),
 )
+T = TypeVar("T")
 _BLACK = Skin(tint=(0.1, 0.1, 0.11))
 
 
@@ -132,7 +134,7 @@ class Look:
 def random_look(rng: np.random.Generator, class_id: int) -> Look:
     """Draw model, colours and size for a class."""
 
-    def pick(choices: Sequence):
+    def pick(choices: Sequence[T]) -> T:
         return choices[int(rng.integers(len(choices)))]
 
     colours = {BUS: BUS_COLOURS, PERSON: CLOTHES, RIDER: CLOTHES, BICYCLE: CLOTHES}
@@ -192,7 +194,16 @@ def add_car(builder: SceneBuilder, motion: Motion, look: Look) -> Label:
     return label
 
 
-def _add_wheels(builder, motion, label, radius, half_track, axles, half_width) -> None:
+def _add_wheels(
+    builder: SceneBuilder,
+    motion: Motion,
+    label: Label,
+    radius: float,
+    half_track: float,
+    axles: Sequence[float],
+    half_width: float,
+) -> None:
+    """A pair of wheels on each axle (z), turning as the vehicle moves."""
     for z in axles:
         hub = Hinge((0.0, -radius, z), spin=-motion.speed / radius)
         part = motion.part(builder, hub)
@@ -278,7 +289,7 @@ def add_person(builder: SceneBuilder, motion: Motion, look: Look, phase: float) 
     sway = 0.5 * min(1.0, motion.speed / 1.2)
     rate = 2 * np.pi * max(motion.speed, 0.1) / 1.45
 
-    def ball(part, centre, radii, skin, reach=np.inf, tilt=0.0):
+    def ball(part: int, centre: Point, radii: Point, skin: Skin, reach: float = np.inf) -> None:
         builder.ellipsoid(
             part,
             label,
@@ -286,7 +297,6 @@ def add_person(builder: SceneBuilder, motion: Motion, look: Look, phase: float) 
             [r * size for r in radii],
             skin,
             reach=reach,
-            tilt=tilt,
         )
 
     ball(trunk, (0, 1.2 - coat / 2, 0), (0.23, 0.33 + coat / 2, 0.15), cloth)

@@ -48,6 +48,7 @@ def rasterise(scene: Scene, camera_from_part: np.ndarray, grid: RayGrid) -> Visi
     hulls = _HullBatch(scene, camera_from_part, grid)
     balls = _BallBatch(scene, camera_from_part, grid)
     # From near to far, so that what is hidden fails its first test.
+    jobs: list[tuple[float, _HullBatch | _BallBatch, int]]
     jobs = [(depth, hulls, i) for i, depth in enumerate(hulls.depth.tolist())]
     jobs += [(depth, balls, i) for i, depth in enumerate(balls.depth.tolist())]
     jobs.sort(key=lambda job: job[0])
@@ -116,7 +117,7 @@ class _HullBatch:
         self._span = list(zip((ends - count).tolist(), fronts.tolist(), ends.tolist(), strict=True))
 
     @staticmethod
-    def _bounds(scene: Scene, poses: np.ndarray):
+    def _bounds(scene: Scene, poses: np.ndarray) -> tuple[np.ndarray, ...]:
         """Hulls in range, the ray ranges that they cover, and their nearest depths."""
         count = scene.hull_vertices[:, 1]
         pose = poses[np.repeat(scene.hull_part, count)]
@@ -136,7 +137,10 @@ class _HullBatch:
         keep = np.flatnonzero((farthest > NEAR) & (nearest < reach))
         return keep, low[keep], high[keep], np.maximum(nearest[keep], 0)
 
-    def draw(self, i, nearness, surface, y, x) -> None:
+    def draw(
+        self, i: int, nearness: np.ndarray, surface: np.ndarray, y: np.ndarray, x: np.ndarray
+    ) -> None:
+        """Draw one hull into its window of the buffers (in place); y, x: rays of the window."""
         start, fronts, end = self._span[i]
         if fronts == 0:
             return  # the camera is inside
@@ -170,7 +174,7 @@ class _BallBatch:
         pull = np.einsum("eij,ej->ei", metric, centre)  # b = pull . ray
         power = np.einsum("ei,ei->e", pull, centre) - 1  # > 0 outside
         conic = pull[:, :, None] * pull[:, None, :] - power[:, None, None] * metric
-        x, y, proper = self._extent(conic, centre)
+        x, y, proper = self._extent(conic)
         window = _windows(grid, x, y)
         seen = proper & (power > 0) & (window[:, 0] < window[:, 1]) & (window[:, 2] < window[:, 3])
         self.window = window[seen].tolist()
@@ -179,8 +183,8 @@ class _BallBatch:
         self._prepare(centre[seen], pull[seen], power[seen], conic[seen])
 
     @staticmethod
-    def _extent(conic: np.ndarray, centre: np.ndarray):
-        """Ray ranges of the outlines, (E, 2) each, from the dual conics."""
+    def _extent(conic: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Ray ranges x, y of the outlines, (E, 2), from dual conics; which are ellipses."""
         # Adjugate entries that tangent lines x = const and y = const need.
         a, b, c = conic[:, 0, 0], conic[:, 0, 1], conic[:, 0, 2]
         d, e, f = conic[:, 1, 1], conic[:, 1, 2], conic[:, 2, 2]
@@ -195,7 +199,9 @@ class _BallBatch:
             ranges.append(np.stack([(mixed - root) / zz, (mixed + root) / zz], axis=1))
         return ranges[0], ranges[1], proper
 
-    def _prepare(self, centre, pull, power, conic) -> None:
+    def _prepare(
+        self, centre: np.ndarray, pull: np.ndarray, power: np.ndarray, conic: np.ndarray
+    ) -> None:
         """Polynomials around each centre, where float32 does not cancel; divided by ``power``."""
         x0, y0 = centre[:, 0] / centre[:, 2], centre[:, 1] / centre[:, 2]
         ray = np.stack([x0, y0, np.ones_like(x0)], axis=1)
@@ -217,7 +223,10 @@ class _BallBatch:
         ]
         self._rows = np.stack(columns, axis=1).tolist()
 
-    def draw(self, i, nearness, surface, y, x) -> None:
+    def draw(
+        self, i: int, nearness: np.ndarray, surface: np.ndarray, y: np.ndarray, x: np.ndarray
+    ) -> None:
+        """Draw one ellipsoid into its window of the buffers (in place)."""
         x0, y0, xx, yy, xy, gx, gy, value, bx, by, b = self._rows[i]
         dx, dy = x - np.float32(x0), (y - np.float32(y0))[:, None]
         root = (dx * xy) * dy

@@ -18,6 +18,14 @@ import numpy as np
 from dvps_d2.street.camera import turn_x, turn_y
 
 Colour = tuple[float, float, float]
+Point = tuple[float, float, float]
+Span = tuple[float, float]
+
+
+def scaled(colour: Colour, factor: float) -> Colour:
+    """A lighter or darker colour."""
+    red, green, blue = colour
+    return red * factor, green * factor, blue * factor
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from dvps_d2.street.builder import SceneBuilder
 from dvps_d2.street.config import BUILDING, POLE, SIDEWALK, SIGN, TERRAIN, VEGETATION
-from dvps_d2.street.scene import Colour, Label, Skin
+from dvps_d2.street.scene import Colour, Label, Skin, Span, scaled
 
 KERB = 0.14
 _LEAF_REACH = 70.0  # farther trees are drawn with one crown
@@ -58,12 +60,12 @@ def add_block_ground(
     """
     stone, lawn = Skin("paving", paving, (2.4, 2.4)), Skin("grass", grass, (3.0, 3.0))
     skins = {"body": stone, "sides": Skin("kerb", (0.78, 0.77, 0.75), (1.0, 0.3))}
-    x = _sided(side, kerb_x, kerb_x + walk)
+    x = sided(side, kerb_x, kerb_x + walk)
     builder.box(0, Label(SIDEWALK), x, (-0.5, KERB), z, skins, ground=True, shadow=False)
-    behind = _sided(side, kerb_x + walk, kerb_x + 80)
+    behind = sided(side, kerb_x + walk, kerb_x + 80)
     builder.box(0, Label(TERRAIN), behind, (-0.5, KERB + 0.02), z, lawn, ground=True, shadow=False)
     if verge > 0:
-        strip = _sided(side, kerb_x + 0.25, kerb_x + 0.25 + verge)
+        strip = sided(side, kerb_x + 0.25, kerb_x + 0.25 + verge)
         builder.box(
             0,
             Label(TERRAIN),
@@ -76,7 +78,8 @@ def add_block_ground(
         )
 
 
-def _sided(side: int, near: float, far: float) -> tuple[float, float]:
+def sided(side: int, near: float, far: float) -> Span:
+    """The x range between two distances from x = 0, left (-1) or right (1)."""
     return (near, far) if side > 0 else (-far, -near)
 
 
@@ -97,26 +100,26 @@ def add_building(
     label = Label(BUILDING)
     facade = str(rng.choice(FACADES))
     wall = _pick(rng, BRICK if facade == "facade_brick" else PLASTER)
-    wall = tuple(float(np.clip(c * rng.uniform(0.92, 1.06), 0, 1)) for c in wall)
+    wall = _varied(rng, wall)
     cell_height = float(rng.uniform(2.9, 3.3))
     cell_width = (z[1] - z[0]) / max(1, round((z[1] - z[0]) / rng.uniform(2.6, 3.6)))
     base = 3.6
     top = base + storeys * cell_height
-    x = _sided(side, front, front + depth)
+    x = sided(side, front, front + depth)
     lower = Skin(str(rng.choice(GROUND_FLOORS)), wall, (2 * cell_width, base), 0.25)
     builder.box(0, label, x, (0, base), z, lower)
     skin = Skin(facade, wall, (cell_width, cell_height), 0.3)
     roof = Skin("roof_tiles", _pick(rng, ROOFS), (3.0, 3.0))
     builder.box(0, label, x, (base, top), z, {"body": skin, 1: roof})
-    trim = Skin("wall", tuple(min(1.0, c * 1.12) for c in wall), (4.0, 4.0))
-    ledge = _sided(side, front - 0.12, front + depth)
+    trim = Skin("wall", scaled(wall, 1.12), (4.0, 4.0))
+    ledge = sided(side, front - 0.12, front + depth)
     builder.box(0, label, ledge, (base - 0.12, base + 0.14), z, trim, shadow=False, reach=60)
     if storeys <= 3 and rng.random() < 0.6:
         ridge = top + depth * rng.uniform(0.28, 0.4)
         gable = [(x[0] - 0.3, top), ((x[0] + x[1]) / 2, ridge), (x[1] + 0.3, top)]
         builder.prism(0, label, gable, z, {"body": roof, "sides": trim}, along="z")
     else:
-        brim = _sided(side, front - 0.3, front + depth + 0.3)
+        brim = sided(side, front - 0.3, front + depth + 0.3)
         builder.box(0, label, brim, (top, top + 0.55), (z[0] - 0.15, z[1] + 0.15), trim)
 
 
@@ -128,7 +131,7 @@ def add_tree(
     trunk = Skin("bark", (0.42, 0.34, 0.27), (0.6, 1.2))
     colour = _pick(rng, LEAVES)
     stem = 2.1 * size
-    builder.column(0, label, x, z, 0.13 * size, (0, stem + 0.6), trunk, 5)
+    builder.column(0, label, x, z, 0.13 * size, (0, stem + 0.6), trunk, sides=5)
     lumps = int(rng.integers(5, 8))
     radius = 1.25 * size
     middle = stem + radius * 1.1
@@ -143,28 +146,32 @@ def add_tree(
             z + away * np.sin(angle),
         )
         shade = rng.uniform(0.86, 1.14)
-        skin = Skin("leaves", tuple(c * shade for c in colour), (2.4, 2.4))
+        skin = Skin("leaves", scaled(colour, shade), (2.4, 2.4))
         builder.ellipsoid(0, label, centre, (r, r * 0.9, r), skin, reach=_LEAF_REACH)
 
 
-def add_conifer(builder: SceneBuilder, rng, x: float, z: float, size: float) -> None:
+def add_conifer(builder: SceneBuilder, x: float, z: float, size: float) -> None:
     """A slim tree: one tall ellipsoid over a short stem."""
     label = Label(VEGETATION)
     colour = (0.2, 0.36, 0.22)
-    builder.column(0, label, x, z, 0.12, (0, 1.2), Skin("bark", (0.36, 0.3, 0.25), (0.6, 1.2)), 5)
+    builder.column(
+        0, label, x, z, 0.12, (0, 1.2), Skin("bark", (0.36, 0.3, 0.25), (0.6, 1.2)), sides=5
+    )
     leaves = Skin("leaves", colour, (1.8, 1.8))
     builder.ellipsoid(
         0, label, (x, 0.9 + 2.1 * size, z), (0.85 * size, 2.1 * size, 0.85 * size), leaves
     )
 
 
-def add_hedge(builder: SceneBuilder, rng, x: tuple[float, float], z: tuple[float, float]) -> None:
+def add_hedge(
+    builder: SceneBuilder, rng: np.random.Generator, x: tuple[float, float], z: tuple[float, float]
+) -> None:
     """A trimmed hedge."""
     skin = Skin("leaves", _pick(rng, LEAVES), (1.6, 1.6))
     builder.box(0, Label(VEGETATION), x, (0, float(rng.uniform(1.0, 1.8))), z, skin)
 
 
-def add_bush(builder: SceneBuilder, rng, x: float, z: float) -> None:
+def add_bush(builder: SceneBuilder, rng: np.random.Generator, x: float, z: float) -> None:
     """A low round shrub."""
     skin = Skin("leaves", _pick(rng, LEAVES), (1.4, 1.4))
     r = float(rng.uniform(0.5, 0.9))
@@ -228,5 +235,10 @@ def add_sign(builder: SceneBuilder, rng: np.random.Generator, x: float, z: float
     builder.prism(0, label, corners, z_face, skins, along="z")
 
 
-def _pick(rng: np.random.Generator, choices):
+def _varied(rng: np.random.Generator, colour: Colour) -> Colour:
+    red, green, blue = (float(np.clip(c * rng.uniform(0.92, 1.06), 0, 1)) for c in colour)
+    return red, green, blue
+
+
+def _pick(rng: np.random.Generator, choices: Sequence[Colour]) -> Colour:
     return choices[int(rng.integers(len(choices)))]

@@ -39,7 +39,9 @@ class Atlas:
     size: np.ndarray
     index: dict[str, int]
 
-    def sample(self, tile_left: np.ndarray, u: np.ndarray, v: np.ndarray, level: np.ndarray):
+    def sample(
+        self, tile_left: np.ndarray, u: np.ndarray, v: np.ndarray, level: np.ndarray
+    ) -> np.ndarray:
         """Bilinear lookup.
 
         Args:

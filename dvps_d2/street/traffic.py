@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from dvps_d2.street import models
+from dvps_d2.street.blocks import StreetPlan
 from dvps_d2.street.builder import SceneBuilder
 from dvps_d2.street.config import BICYCLE, BUS, CAR, PERSON, TRUCK, StreetConfig
 from dvps_d2.street.models import Look, Motion
@@ -21,37 +22,15 @@ _FOOTPRINT = {
     BICYCLE: (1.1, 0.4),
 }
 _TRIES = 30
+_GROUP_EVERY = 14.0  # metres of the camera's way
 # Metres ahead of the camera at which people and cyclists are met: near enough to be seen well.
 _PEOPLE_RANGE, _CYCLE_RANGE = (6.5, 13.0), (6.5, 12.0)
 
 
-@dataclass(frozen=True)
-class StreetPlan:
-    """The street as traffic sees it; metres and metres per second.
-
-    Attributes:
-        road_half: distance of the kerbs from x = 0.
-        parking: cars stand along the kerbs.
-        walk: width of the sidewalks.
-        ego_x, ego_speed: lane position and speed of the camera.
-        crossings: z of the side streets; crossing_half: half their width.
-    """
-
-    road_half: float
-    parking: bool
-    walk: float
-    ego_x: float
-    ego_speed: float
-    crossings: tuple[float, ...]
-    crossing_half: float
-
-    @property
-    def park_x(self) -> float:
-        return self.road_half - 1.12
-
-    @property
-    def cycle_x(self) -> float:
-        return self.road_half - (2.75 if self.parking else 0.75)
+def half_sizes(motion: Motion, half_long: float, half_wide: float) -> tuple[float, float]:
+    """Half sizes in x and z of what moves or faces along one of them."""
+    sideways = abs(np.sin(motion.heading)) > 0.7
+    return (half_long, half_wide) if sideways else (half_wide, half_long)
 
 
 @dataclass(eq=False)
@@ -71,19 +50,15 @@ class _Traffic:
         self.taken.append((ego, 3.5, 1.0))
 
     def is_free(self, motion: Motion, half_long: float, half_wide: float) -> bool:
-        along_x = abs(motion.vx) > abs(motion.vz) or abs(abs(motion.facing) - np.pi / 2) < 0.1
-        half_x, half_z = (half_long, half_wide) if along_x else (half_wide, half_long)
-        for other, other_x, other_z in self._boxes():
+        """Whether a thing of this size never comes into another one's place."""
+        half_x, half_z = half_sizes(motion, half_long, half_wide)
+        for other, *size in self.taken:
+            other_x, other_z = half_sizes(other, *size)
             gap_x = np.abs(motion.x - other.x + (motion.vx - other.vx) * self.times)
             gap_z = np.abs(motion.z - other.z + (motion.vz - other.vz) * self.times)
             if ((gap_x < half_x + other_x) & (gap_z < half_z + other_z)).any():
                 return False
         return True
-
-    def _boxes(self):
-        for motion, half_long, half_wide in self.taken:
-            along_x = abs(motion.vx) > abs(motion.vz)
-            yield motion, *((half_long, half_wide) if along_x else (half_wide, half_long))
 
     def look(self, class_id: int) -> Look:
         """A fresh look, or a neighbour's with probability ``look_alike``."""
@@ -115,7 +90,7 @@ class _Traffic:
         return self.plan.ego_speed * moment + distance
 
     def through(
-        self, x: float, z: float, vx: float, vz: float, moment: float, height=0.0
+        self, x: float, z: float, vx: float, vz: float, moment: float, height: float = 0.0
     ) -> Motion:
         """The motion that passes (x, z) at ``moment``."""
         return Motion(x - vx * moment, z - vz * moment, vx, vz, height=height)
@@ -123,15 +98,18 @@ class _Traffic:
 
 def add_traffic(
     builder: SceneBuilder, plan: StreetPlan, config: StreetConfig, rng: np.random.Generator
-) -> None:
+) -> list[tuple[Motion, float, float]]:
     """Fill the street for the whole video.
 
-    Things are placed by when and where they are seen: every 12 m of the camera's way brings a new
+    Things are placed by when and where they are seen: every 14 m of the camera's way brings a new
     group, so that long videos stay populated and short ones are not crowded by what is never seen.
+
+    Returns:
+        The camera and all things: motion, half length and half width in metres.
     """
     traffic = _Traffic(builder, plan, config, rng)
     _lead(traffic)
-    groups = 1 + int(plan.ego_speed * config.duration / 14)
+    groups = 1 + int(plan.ego_speed * config.duration / _GROUP_EVERY)
     for group in range(groups):
         moment = config.duration * (group + 0.5) / groups
         _oncoming(traffic, moment)
@@ -139,9 +117,10 @@ def add_traffic(
         _cyclists(traffic, moment)
         _crossing(traffic, moment)
     _parked(traffic)
+    return traffic.taken
 
 
-def _vehicle_class(rng, heavy: float = 0.36) -> int:
+def _vehicle_class(rng: np.random.Generator, heavy: float = 0.36) -> int:
     draw = rng.random()
     return TRUCK if draw < 0.45 * heavy else BUS if draw < heavy else CAR
 
@@ -182,15 +161,14 @@ def _people(traffic: _Traffic, moment: float) -> None:
             if crosses:
                 x = float(rng.uniform(-plan.road_half, plan.road_half))
                 motion = (max(pace, 1.0) * rng.choice([-1, 1]), 0.0)
-                height = 0.0
             else:
                 side = float(rng.choice([-1, 1, 1]))
                 x = side * (plan.road_half + rng.uniform(0.5, plan.walk - 0.3))
                 motion = (0.0, pace * rng.choice([-1, 1]))
-                height = KERB
             if abs(x - plan.ego_x) > 0.42 * distance:
                 continue
             z = traffic.seen_at(moment, distance)
+            height = 0.0 if crosses or plan.in_crossing(z) else KERB
             way = traffic.through(x, z, float(motion[0]), float(motion[1]), moment, height)
             if way.speed == 0:
                 way = replace(way, facing=float(rng.uniform(0, 2 * np.pi)))
@@ -223,7 +201,8 @@ def _cyclists(traffic: _Traffic, moment: float) -> None:
         side = float(rng.choice([-1, 1]))
         x, z = side * (plan.road_half + 0.6), traffic.seen_at(moment, float(rng.uniform(9, 16)))
         facing = float(rng.choice([0.4, 1.2, 1.57]))
-        traffic.place(BICYCLE, Motion(x, z, facing=facing, height=KERB))
+        if not plan.in_crossing(z):
+            traffic.place(BICYCLE, Motion(x, z, facing=facing, height=KERB))
 
 
 def _crossing(traffic: _Traffic, moment: float) -> None:
@@ -250,8 +229,7 @@ def _parked(traffic: _Traffic) -> None:
         density = float(rng.uniform(0.25, 0.5)) + 0.35 * config.crowding
         z = -4.0 + float(rng.uniform(0, 4))
         while z < end:
-            near_crossing = any(abs(z - c) < plan.crossing_half + 6 for c in plan.crossings)
-            if not near_crossing and rng.random() < density:
+            if not plan.in_crossing(z, margin=6) and rng.random() < density:
                 kind = _vehicle_class(rng, 0.08)
                 facing = 0.0 if side > 0 else np.pi
                 spot = Motion(side * plan.park_x + float(rng.normal(0, 0.06)), z, facing=facing)

@@ -12,7 +12,7 @@ import numpy as np
 from dvps_d2.street.camera import Intrinsics, RayGrid, rigid_inverse
 from dvps_d2.street.config import VOID, StreetConfig
 from dvps_d2.street.raster import Visibility, rasterise
-from dvps_d2.street.shade import develop, shade
+from dvps_d2.street.shade import Hits, develop, shade
 from dvps_d2.street.textures import build_atlas
 from dvps_d2.street.world import World, build_world
 
@@ -85,11 +85,16 @@ class StreetVideo:
         grid = make_grid(config.height, config.width, world.intrinsics)
         seen = rasterise(world.scene, parts, grid)
         shadow = world.shadows.moving(world.ground, poses, pose[2, 3])
-        colour = shade(
-            world.scene, build_atlas(), world.mood, world.ground, shadow, seen, grid, pose, parts
+        hits = Hits.along(grid, world.scene, seen, pose, parts)
+        colour = shade(hits, build_atlas(), world.mood, world.ground, shadow)
+        image = develop(
+            colour,
+            world.mood,
+            noise=config.noise,
+            halve=config.antialias,
+            seconds=seconds,
+            rng=np.random.default_rng((self.seed, t, 0x9015E)),
         )
-        rng = np.random.default_rng((self.seed, t, 0x9015E))
-        image = develop(colour, world.mood, config.noise, config.antialias, seconds, rng)
         if config.antialias:
             seen = Visibility(seen.nearness[1::2, 1::2], seen.surface[1::2, 1::2])
         class_ids, track_ids = self._labels(seen.surface)
@@ -153,7 +158,15 @@ class StreetVideo:
         valid = self._is_visible(seen, target, u, v, nearness) & (moved[..., 2] > 1e-6)
         return flow, valid
 
-    def _is_visible(self, seen, target: Visibility, u, v, nearness) -> np.ndarray:
+    def _is_visible(
+        self,
+        seen: Visibility,
+        target: Visibility,
+        u: np.ndarray,
+        v: np.ndarray,
+        nearness: np.ndarray,
+    ) -> np.ndarray:
+        """Whether points seen now are what the next frame shows at (u, v), that near."""
         height, width = seen.surface.shape
         inside = (u >= 0) & (u <= width - 1) & (v >= 0) & (v <= height - 1)
         u32, v32 = np.clip(u, -9, width + 9), np.clip(v, -9, height + 9)

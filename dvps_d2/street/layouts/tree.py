@@ -22,8 +22,15 @@ _COMPRESSION, _JPEG_QUALITY = 1, 95
 class Layout(Protocol):
     """How one dataset stores videos."""
 
-    name: str
-    splits: tuple[str, ...]
+    @property
+    def name(self) -> str:
+        """Of the layout, as on the command line."""
+        ...
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that the dataset has."""
+        ...
 
     def video_config(self, config: StreetConfig, split: str) -> StreetConfig:
         """The frames to render, where a layout stores frames between the labelled ones."""
@@ -84,9 +91,9 @@ class StreetTree:
         Raises:
             ValueError: the folder already holds another street.
         """
-        content = {"layout": self.layout.name, "seed": seed, "config": asdict(config)}
-        # Frames may differ between splits.
-        content["config"].pop("frames")
+        settings = asdict(config)
+        settings.pop("frames")  # may differ between splits
+        content = {"layout": self.layout.name, "seed": seed, "config": settings}
         path = self.root / _NOTES / "street.json"
         if not path.exists():
             write_json(path, content)
@@ -136,11 +143,13 @@ class StreetTree:
 
 def _write_flow(path: Path, video: StreetVideo) -> None:
     frames = [video.render(t, with_flow=True) for t in range(len(video))]
+    flow = [frame.flow_to_next for frame in frames if frame.flow_to_next is not None]
+    valid = [frame.flow_valid for frame in frames if frame.flow_valid is not None]
     with atomic_path(path) as partial:
         np.savez_compressed(
             partial,
-            flow=np.stack([frame.flow_to_next for frame in frames]).astype(np.float16),
-            valid=np.stack([frame.flow_valid for frame in frames]),
+            flow=np.stack(flow).astype(np.float16),
+            valid=np.stack(valid),
             poses=np.stack([frame.pose for frame in frames]),
             intrinsics=frames[0].intrinsics.matrix,
             seconds=np.array([frame.seconds for frame in frames]),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from dvps_d2.street.tiles.drawing import GLASS, PAINT, add_grain, blank, fill_box, tile
+from dvps_d2.street.tiles.drawing import GLASS, PAINT, Colour, add_grain, blank, fill_box, tile
 
 
-def _bricks(rng, shade=232, joint=200, rows=16) -> np.ndarray:
+def _bricks(
+    rng: np.random.Generator, shade: int = 232, joint: int = 200, rows: int = 16
+) -> np.ndarray:
+    """Rows of bricks in two staggered places, each of its own tone."""
     picture = blank(joint)
     height = 1 / rows
     for row in range(rows):
@@ -26,7 +29,18 @@ def _bricks(rng, shade=232, joint=200, rows=16) -> np.ndarray:
     return picture
 
 
-def _window(picture, rng, left, top, right, bottom, *, bars=1, sill=True, frame=(232, 230, 224)):
+def _window(
+    picture: np.ndarray,
+    rng: np.random.Generator,
+    left: float,
+    top: float,
+    right: float,
+    bottom: float,
+    *,
+    bars: int = 1,
+    sill: bool = True,
+    frame: Colour = (232, 230, 224),
+) -> None:
     """A framed pane with sky glare above, a dark room below, perhaps a curtain."""
     edge = 0.022
     fill_box(picture, left - edge, top - edge, right + edge, bottom + edge, frame, 60)
@@ -47,17 +61,17 @@ def _window(picture, rng, left, top, right, bottom, *, bars=1, sill=True, frame=
 
 
 @tile
-def wall(rng):
+def wall(rng: np.random.Generator) -> np.ndarray:
     return add_grain(blank(240), rng, 0.14, 4)
 
 
 @tile
-def brick_wall(rng):
+def brick_wall(rng: np.random.Generator) -> np.ndarray:
     return add_grain(_bricks(rng), rng, 0.12, 4)
 
 
 @tile
-def facade_plain(rng):
+def facade_plain(rng: np.random.Generator) -> np.ndarray:
     """One tall two-winged window on plaster."""
     picture = add_grain(blank(240), rng, 0.08, 4)
     _window(picture, rng, 0.29, 0.2, 0.71, 0.78)
@@ -65,7 +79,7 @@ def facade_plain(rng):
 
 
 @tile
-def facade_brick(rng):
+def facade_brick(rng: np.random.Generator) -> np.ndarray:
     """An arched window in brickwork with a pale lintel."""
     picture = add_grain(_bricks(rng), rng, 0.1, 4)
     fill_box(picture, 0.26, 0.15, 0.74, 0.22, (235, 228, 212), 90)
@@ -74,7 +88,7 @@ def facade_brick(rng):
 
 
 @tile
-def facade_strip(rng):
+def facade_strip(rng: np.random.Generator) -> np.ndarray:
     """Ribbon glazing of an office block."""
     picture = add_grain(blank(236), rng, 0.06, 4)
     fill_box(picture, 0, 0.28, 1, 0.8, (70, 84, 98))
@@ -86,7 +100,7 @@ def facade_strip(rng):
 
 
 @tile
-def facade_balcony(rng):
+def facade_balcony(rng: np.random.Generator) -> np.ndarray:
     """A window door behind a railing."""
     picture = add_grain(blank(242), rng, 0.06, 4)
     _window(picture, rng, 0.2, 0.14, 0.8, 0.86, bars=2, sill=False)
@@ -100,7 +114,7 @@ def facade_balcony(rng):
 
 
 @tile
-def facade_twin(rng):
+def facade_twin(rng: np.random.Generator) -> np.ndarray:
     """Two narrow windows with shutters."""
     picture = add_grain(blank(242), rng, 0.08, 4)
     for left in (0.14, 0.6):
@@ -110,7 +124,7 @@ def facade_twin(rng):
     return picture
 
 
-def _shop(rng, sign: tuple[int, int, int]) -> np.ndarray:
+def _shop(rng: np.random.Generator, sign: Colour) -> np.ndarray:
     picture = blank(120)
     fill_box(picture, 0, 0.0, 1, 0.07, (205,) * 3, PAINT)
     fill_box(picture, 0.03, 0.08, 0.97, 0.25, sign)
@@ -121,8 +135,8 @@ def _shop(rng, sign: tuple[int, int, int]) -> np.ndarray:
     fill_box(picture, 0.05, 0.28, 0.66, 0.46, (108, 118, 128))
     for _ in range(7):  # goods on display
         x, y = rng.uniform(0.08, 0.58), rng.uniform(0.52, 0.78)
-        colour = tuple(int(c) for c in rng.integers(80, 235, 3))
-        fill_box(picture, x, y, x + 0.06, 0.86, colour)
+        red, green, blue = rng.integers(80, 235, 3).tolist()
+        fill_box(picture, x, y, x + 0.06, 0.86, (red, green, blue))
     fill_box(picture, 0.34, 0.28, 0.36, 0.88, (45, 45, 48))
     fill_box(picture, 0.74, 0.3, 0.93, 1.0, (58, 56, 58))
     fill_box(picture, 0.77, 0.34, 0.9, 0.8, (92, 102, 112))
@@ -131,22 +145,22 @@ def _shop(rng, sign: tuple[int, int, int]) -> np.ndarray:
 
 
 @tile
-def shop_red(rng):
+def shop_red(rng: np.random.Generator) -> np.ndarray:
     return _shop(rng, (168, 46, 42))
 
 
 @tile
-def shop_green(rng):
+def shop_green(rng: np.random.Generator) -> np.ndarray:
     return _shop(rng, (44, 104, 70))
 
 
 @tile
-def shop_blue(rng):
+def shop_blue(rng: np.random.Generator) -> np.ndarray:
     return _shop(rng, (44, 74, 140))
 
 
 @tile
-def doorway(rng):
+def doorway(rng: np.random.Generator) -> np.ndarray:
     """Ground floor of a dwelling: a door, a window, a plinth."""
     picture = add_grain(blank(232), rng, 0.08, 4)
     _window(picture, rng, 0.1, 0.3, 0.46, 0.74)
@@ -159,7 +173,7 @@ def doorway(rng):
 
 
 @tile
-def roof_tiles(rng):
+def roof_tiles(rng: np.random.Generator) -> np.ndarray:
     picture = blank(225)
     for row in range(8):
         shade = int(rng.integers(195, 240))

@@ -18,12 +18,12 @@ from dvps_d2.street.tiles.drawing import (
 
 
 @tile
-def plain(rng):
+def plain(rng: np.random.Generator) -> np.ndarray:
     return add_grain(blank(250), rng, 0.06)
 
 
 @tile
-def asphalt(rng):
+def asphalt(rng: np.random.Generator) -> np.ndarray:
     picture = add_grain(blank(225), rng, 0.22, 32)
     speckle = rng.normal(0, 9, (TILE_SIZE, TILE_SIZE, 1))
     picture[..., :3] = np.clip(picture[..., :3] + speckle, 0, 255)
@@ -31,28 +31,29 @@ def asphalt(rng):
 
 
 @tile
-def paving(rng):
+def paving(rng: np.random.Generator) -> np.ndarray:
     picture = blank()
     cells = 4
     for row in range(cells):
         for column in range(cells):
             shade = int(rng.integers(205, 250))
-            box = [column / cells, row / cells, (column + 1) / cells, (row + 1) / cells]
-            fill_box(picture, *box, (shade,) * 3, PAINT)
-            fill_box(picture, box[0], box[1], box[2], box[1] + 0.02, (165,) * 3, PAINT)
-            fill_box(picture, box[0], box[1], box[0] + 0.02, box[3], (165,) * 3, PAINT)
+            left, top = column / cells, row / cells
+            right, bottom = left + 1 / cells, top + 1 / cells
+            fill_box(picture, left, top, right, bottom, (shade,) * 3, PAINT)
+            fill_box(picture, left, top, right, top + 0.02, (165,) * 3, PAINT)
+            fill_box(picture, left, top, left + 0.02, bottom, (165,) * 3, PAINT)
     return add_grain(picture, rng, 0.1, 32)
 
 
 @tile
-def kerb(rng):
+def kerb(rng: np.random.Generator) -> np.ndarray:
     picture = blank(245)
     fill_box(picture, 0, 0, 0.02, 1, (170,) * 3, PAINT)
     return add_grain(picture, rng, 0.12)
 
 
 @tile
-def grass(rng):
+def grass(rng: np.random.Generator) -> np.ndarray:
     picture = blank(240)
     blades = fractal_noise(rng, TILE_SIZE, 16, 3)[..., None]
     dry = fractal_noise(rng, TILE_SIZE, 3, 2)[..., None]
@@ -64,7 +65,7 @@ def grass(rng):
 
 
 @tile
-def leaves(rng):
+def leaves(rng: np.random.Generator) -> np.ndarray:
     """Clumps of lit leaves over dark gaps."""
     picture = blank(120)
     for _ in range(520):
@@ -80,7 +81,7 @@ def leaves(rng):
 
 
 @tile
-def bark(rng):
+def bark(rng: np.random.Generator) -> np.ndarray:
     picture = blank(215)
     noise = fractal_noise(rng, TILE_SIZE, 8, 3)
     stripes = cv2.blur(np.tile(noise[:1], (TILE_SIZE, 1)) * 0.7 + noise * 0.3, (3, 9))
@@ -89,7 +90,7 @@ def bark(rng):
 
 
 @tile
-def cloth(rng):
+def cloth(rng: np.random.Generator) -> np.ndarray:
     picture = blank(236)
     folds = np.tile(fractal_noise(rng, TILE_SIZE, 4, 3)[:1], (TILE_SIZE, 1))
     picture[..., :3] = np.clip(picture[..., :3] * (0.82 + 0.3 * folds[..., None]), 0, 255)
@@ -97,7 +98,7 @@ def cloth(rng):
 
 
 @tile
-def cloth_striped(rng):
+def cloth_striped(rng: np.random.Generator) -> np.ndarray:
     picture = cloth(rng)
     for row in range(5):
         fill_box(picture, 0, row / 5, 1, row / 5 + 0.09, (235, 235, 232), 40)

@@ -9,7 +9,7 @@ from dvps_d2.street.tiles.drawing import SOLID, blank, fill_box, fill_disc, tile
 
 
 @tile
-def sign_limit(rng):
+def sign_limit(rng: np.random.Generator) -> np.ndarray:
     picture = blank(245, SOLID)
     fill_disc(picture, 0.5, 0.5, 0.5, (208, 26, 32))
     fill_disc(picture, 0.5, 0.5, 0.36, (246, 246, 244))
@@ -19,7 +19,7 @@ def sign_limit(rng):
 
 
 @tile
-def sign_no_entry(rng):
+def sign_no_entry(rng: np.random.Generator) -> np.ndarray:
     picture = blank(200, SOLID)
     picture[..., :3] = (208, 26, 32)
     fill_box(picture, 0.17, 0.41, 0.83, 0.59, (248, 248, 246))
@@ -27,7 +27,7 @@ def sign_no_entry(rng):
 
 
 @tile
-def sign_arrow(rng):
+def sign_arrow(rng: np.random.Generator) -> np.ndarray:
     picture = blank(0, SOLID)
     picture[..., :3] = (24, 86, 178)
     fill_box(picture, 0.42, 0.4, 0.58, 0.82, (248,) * 3)
@@ -37,7 +37,7 @@ def sign_arrow(rng):
 
 
 @tile
-def sign_parking(rng):
+def sign_parking(rng: np.random.Generator) -> np.ndarray:
     picture = blank(0, SOLID)
     picture[..., :3] = (24, 86, 178)
     cv2.rectangle(picture, (5, 5), (122, 122), (245, 245, 245, SOLID), 4)
@@ -47,7 +47,7 @@ def sign_parking(rng):
 
 
 @tile
-def sign_warning(rng):
+def sign_warning(rng: np.random.Generator) -> np.ndarray:
     picture = blank(244, SOLID)
     picture[..., :3] = (204, 26, 32)
     inner = np.array([[64, 34], [104, 112], [24, 112]], np.int32)
@@ -58,7 +58,7 @@ def sign_warning(rng):
 
 
 @tile
-def sign_yellow(rng):
+def sign_yellow(rng: np.random.Generator) -> np.ndarray:
     picture = blank(0, SOLID)
     picture[..., :3] = (240, 186, 28)
     cv2.rectangle(picture, (5, 5), (122, 122), (26, 26, 28, SOLID), 4)

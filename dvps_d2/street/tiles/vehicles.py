@@ -9,7 +9,7 @@ from dvps_d2.street.tiles.drawing import DARK, GLASS, PAINT, SOLID, blank, fill_
 
 
 @tile
-def car_side(rng):
+def car_side(rng: np.random.Generator) -> np.ndarray:
     picture = blank(244)
     fill_box(picture, 0, 0.0, 1, 0.1, (255,) * 3, PAINT)  # the shoulder catches the light
     fill_box(picture, 0, 0.42, 1, 0.48, (205,) * 3, PAINT)
@@ -26,7 +26,7 @@ def car_side(rng):
 
 
 @tile
-def car_front(rng):
+def car_front(rng: np.random.Generator) -> np.ndarray:
     picture = blank(240)
     fill_box(picture, 0.3, 0.22, 0.7, 0.5, DARK)
     fill_box(picture, 0.32, 0.33, 0.68, 0.37, (150, 152, 156))
@@ -40,7 +40,7 @@ def car_front(rng):
 
 
 @tile
-def car_rear(rng):
+def car_rear(rng: np.random.Generator) -> np.ndarray:
     picture = blank(238)
     fill_box(picture, 0.0, 0.12, 0.2, 0.5, (205, 28, 26))
     fill_box(picture, 0.8, 0.12, 1.0, 0.5, (205, 28, 26))
@@ -54,7 +54,7 @@ def car_rear(rng):
 
 
 @tile
-def glass_side(rng):
+def glass_side(rng: np.random.Generator) -> np.ndarray:
     picture = blank(246)
     fill_box(picture, 0.1, 0.16, 0.9, 0.92, GLASS)
     fill_box(picture, 0.1, 0.16, 0.9, 0.4, (96, 110, 122))
@@ -64,7 +64,7 @@ def glass_side(rng):
 
 
 @tile
-def glass_end(rng):
+def glass_end(rng: np.random.Generator) -> np.ndarray:
     picture = blank(246)
     fill_box(picture, 0.07, 0.12, 0.93, 0.94, GLASS)
     fill_box(picture, 0.07, 0.12, 0.93, 0.42, (104, 118, 130))
@@ -74,10 +74,10 @@ def glass_end(rng):
 
 
 @tile
-def cargo_side(rng):
+def cargo_side(rng: np.random.Generator) -> np.ndarray:
     picture = blank(246)
-    for x in range(8):
-        fill_box(picture, x / 8, 0, x / 8 + 0.012, 0.92, (205,) * 3, PAINT)
+    for rib in range(8):
+        fill_box(picture, rib / 8, 0, rib / 8 + 0.012, 0.92, (205,) * 3, PAINT)
     fill_box(picture, 0.0, 0.3, 1, 0.58, (90, 104, 150), 90)
     for letter in range(6):
         x = 0.24 + letter * 0.09
@@ -88,7 +88,7 @@ def cargo_side(rng):
 
 
 @tile
-def cargo_rear(rng):
+def cargo_rear(rng: np.random.Generator) -> np.ndarray:
     picture = blank(240)
     fill_box(picture, 0.04, 0.04, 0.96, 0.86, (252,) * 3, PAINT)
     fill_box(picture, 0.49, 0.04, 0.51, 0.86, (110,) * 3, PAINT)
@@ -103,7 +103,7 @@ def cargo_rear(rng):
 
 
 @tile
-def cab_side(rng):
+def cab_side(rng: np.random.Generator) -> np.ndarray:
     picture = blank(244)
     fill_box(picture, 0.24, 0.1, 0.92, 0.48, GLASS)
     fill_box(picture, 0.24, 0.1, 0.92, 0.24, (96, 110, 122))
@@ -114,7 +114,7 @@ def cab_side(rng):
 
 
 @tile
-def cab_front(rng):
+def cab_front(rng: np.random.Generator) -> np.ndarray:
     picture = blank(244)
     fill_box(picture, 0.06, 0.1, 0.94, 0.48, GLASS)
     fill_box(picture, 0.06, 0.1, 0.94, 0.24, (100, 114, 126))
@@ -126,7 +126,7 @@ def cab_front(rng):
 
 
 @tile
-def bus_side(rng):
+def bus_side(rng: np.random.Generator) -> np.ndarray:
     picture = blank(246)
     fill_box(picture, 0.02, 0.12, 0.98, 0.52, GLASS)
     fill_box(picture, 0.02, 0.12, 0.98, 0.26, (96, 110, 122))
@@ -141,7 +141,7 @@ def bus_side(rng):
 
 
 @tile
-def bus_front(rng):
+def bus_front(rng: np.random.Generator) -> np.ndarray:
     picture = blank(244)
     fill_box(picture, 0.1, 0.02, 0.9, 0.12, (24, 24, 26))
     for letter in range(5):  # destination in lights
@@ -156,7 +156,7 @@ def bus_front(rng):
 
 
 @tile
-def bus_rear(rng):
+def bus_rear(rng: np.random.Generator) -> np.ndarray:
     picture = blank(240)
     fill_box(picture, 0.12, 0.1, 0.88, 0.42, (44, 52, 62))
     fill_box(picture, 0.2, 0.56, 0.8, 0.82, (205,) * 3, PAINT)
@@ -169,7 +169,7 @@ def bus_rear(rng):
 
 
 @tile
-def car_wheel(rng):
+def car_wheel(rng: np.random.Generator) -> np.ndarray:
     picture = blank(30, SOLID)
     fill_disc(picture, 0.5, 0.5, 0.33, (168, 170, 174))
     fill_disc(picture, 0.5, 0.5, 0.26, (96, 98, 102))
@@ -181,7 +181,7 @@ def car_wheel(rng):
 
 
 @tile
-def cycle_wheel(rng):
+def cycle_wheel(rng: np.random.Generator) -> np.ndarray:
     """Solid, as annotators fill it: tyre, rim and a haze of spokes."""
     picture = blank(24, SOLID)
     fill_disc(picture, 0.5, 0.5, 0.42, (170, 172, 176))
