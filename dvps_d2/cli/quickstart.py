@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,25 +32,21 @@ FILMED = 8  # videos in the film
 FRAMES_PER_SECOND = 2.0
 
 
-def main(argv: Sequence[str]) -> int:
-    """Summarise a run; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="dvps quickstart",
-        description="Compare a street run with a trivial baseline and draw what it predicts.",
-        epilog="example: dvps quickstart --run output/demo",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``dvps quickstart``."""
     parser.add_argument("--run", required=True, type=Path, help="OUTPUT_DIR of the training run")
-    args = parser.parse_args(argv)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Summarise a run; returns the exit code."""
     scores = args.run / "inference" / DATASET / f"{DATASET}_scores.json"
     training = args.run / "training.json"
     for needed in (scores, training):
         if not needed.is_file():
-            print(
+            raise FileNotFoundError(
                 f"{needed} is missing: train first, with python train_net.py --config-file "
-                f"configs/experiments/street/mindvps_compact.yaml OUTPUT_DIR {args.run}",
-                file=sys.stderr,
+                f"configs/experiments/street/mindvps_compact.yaml OUTPUT_DIR {args.run}"
             )
-            return 2
     # Only here, so that `dvps --help` needs neither torch nor Detectron2.
     from dvps_d2.d2.data import registered
     from dvps_d2.d2.predict import load_run

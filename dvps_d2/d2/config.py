@@ -13,6 +13,7 @@ from detectron2.config import CfgNode as CN
 def add_dvps_config(cfg: CN) -> None:
     """Add the keys of this package to a Detectron2 config, in place."""
     _add_model(cfg)
+    _add_dvis(cfg)
     _add_losses(cfg)
     _add_dvps(cfg)
     _add_input(cfg)
@@ -26,6 +27,25 @@ def _add_model(cfg: CN) -> None:
     cfg.MODEL.COMPACT_RESNET.WIDTH = 32
     # Residual blocks of res2..res5 (2, 2, 2, 2 is the layout of ResNet-18).
     cfg.MODEL.COMPACT_RESNET.BLOCKS = [2, 2, 2, 2]
+
+    # Swin Transformer (MODEL.BACKBONE.NAME: D2SwinTransformer); the defaults are Swin-T.
+    swin = cfg.MODEL.SWIN = CN()
+    # Side of a patch in pixels, and of an attention window in patches.
+    swin.PATCH_SIZE = 4
+    swin.WINDOW_SIZE = 7
+    # Channels at stride 4; every stage doubles them.
+    swin.EMBED_DIM = 96
+    # Blocks and heads per stage.
+    swin.DEPTHS = [2, 2, 6, 2]
+    swin.NUM_HEADS = [3, 6, 12, 24]
+    # Width of the MLPs as a multiple of the channels.
+    swin.MLP_RATIO = 4.0
+    # Whether queries, keys and values have a bias, and patches a LayerNorm.
+    swin.QKV_BIAS = True
+    swin.PATCH_NORM = True
+    # Share of dropped branches in the last block; it grows linearly from 0 in the first.
+    swin.DROP_PATH_RATE = 0.3
+    swin.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
 
     # Pixel decoder (Mask2Former: multi-scale deformable attention, then feature pyramid steps).
     # Channels of the decoder's feature maps and of every query.
@@ -66,6 +86,24 @@ def _add_model(cfg: CN) -> None:
     cfg.MODEL.MASK_FORMER.TEST.OVERLAP_THRESHOLD = 0.8
     # Frames per window at inference; 0 is the whole video at once (memory grows with it).
     cfg.MODEL.MASK_FORMER.TEST.WINDOW_SIZE = 3
+
+
+def _add_dvis(cfg: CN) -> None:
+    # Referring tracker (DVIS, second stage).
+    tracker = cfg.MODEL.TRACKER = CN()
+    tracker.DECODER_LAYERS = 6
+    # Start from the inverse of the matching permutation, as the public code does and released
+    # weights were trained with. Switch on with those; see dvps_d2/tracker/referring.py.
+    tracker.LEGACY_INVERSE_MATCH = False
+    # Share of the training in which ground truth is matched with the predictions of the frozen
+    # stage before (0 to 1); used by the refiner too.
+    tracker.GUIDED_FRACTION = 0.5
+    # Temporal refiner (DVIS, third stage).
+    refiner = cfg.MODEL.REFINER = CN()
+    refiner.DECODER_LAYERS = 6
+    # How the mask features of a stream wait for the end of the video: "full" or "half" precision
+    # in main memory, or "disk" (half precision in a temporary file).
+    refiner.FEATURE_STORE = "half"
 
 
 def _add_losses(cfg: CN) -> None:
@@ -143,7 +181,7 @@ def _add_input(cfg: CN) -> None:
     cfg.INPUT.SAMPLING_FRAME_RANGE = 2
     # Colour jitter of single-shot detectors, drawn once per clip.
     cfg.INPUT.COLOR_AUG_SSD = False
-    # Strength of brightness, contrast and saturation changes (factor 1 - s .. 1 + s), once per clip.
+    # Brightness, contrast and saturation change by factors 1 - s .. 1 + s, drawn once per clip.
     cfg.INPUT.COLOR_JITTER = 0.0
     # Multiply depth by old size / new size after a resize (a nearer camera sees larger objects).
     cfg.INPUT.SCALE_DEPTH = True

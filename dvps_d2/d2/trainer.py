@@ -23,6 +23,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from .allocator import keep_freed_memory
 from .checkpoint import ModelCheckpointer
 from .data import build_clip_train_loader, build_video_test_loader
 from .evaluation import build_evaluator
@@ -159,6 +160,7 @@ class Trainer(DefaultTrainer):
         if cfg.SOLVER.NUM_THREADS > 0:
             torch.set_num_threads(cfg.SOLVER.NUM_THREADS)
         self.cfg = cfg
+        keep_freed_memory()
         torch.manual_seed(max(cfg.SEED, 0))  # one start for every process and every run
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -19,6 +18,7 @@ from .mask import dice_loss, sigmoid_bce_loss
 from .matcher import HungarianMatcher
 from .pairs import Pairs
 from .precision import at_least_float32, dot_products, full_precision
+from .processes import mean_over_processes
 from .sampling import MaskSampling
 from .targets import FrameTargets
 
@@ -164,7 +164,8 @@ class SetCriterion(nn.Module):
         frame, _, query, row = pairs.flat()
         logits = at_least_float32(layer.class_logits.flatten(0, 1))[frame, query]
         wrong = F.cross_entropy(logits, frames.class_ids[frame, row], reduction="sum")
-        terms = {"class": wrong / max(len(frame), 1)}
+        count = wrong.new_tensor(len(frame))
+        terms = {"class": wrong / mean_over_processes(count)}
         terms.update(self._mask_terms(layer, pairs, frames, num_masks * plan.groups))
         return terms
 
@@ -259,11 +260,12 @@ def class_loss(logits: Tensor, classes: Tensor, class_weights: Tensor) -> Tensor
         class_weights: (K+1,).
 
     Returns:
-        Scalar; 0 if no query has any weight.
+        Scalar; 0 if no query has any weight. The divisor is shared by all processes.
     """
     weights = class_weights.to(logits.dtype)
     total = F.cross_entropy(logits.flatten(0, 1), classes.flatten(), weights, reduction="sum")
-    return total / weights[classes].sum().clamp(min=torch.finfo(logits.dtype).tiny)
+    tiny = torch.finfo(logits.dtype).tiny
+    return total / mean_over_processes(weights[classes].sum(), at_least=tiny)
 
 
 def paired_logits(embeds: Tensor, features: Tensor, pairs: Pairs) -> Tensor:
@@ -281,15 +283,6 @@ def paired_logits(embeds: Tensor, features: Tensor, pairs: Pairs) -> Tensor:
     chosen = embeds.gather(1, pairs.query.unsqueeze(-1).expand(-1, -1, embeds.shape[-1]))
     logits = dot_products(chosen, features.flatten(0, 1).flatten(2))
     return logits.unflatten(-1, features.shape[-2:])
-
-
-def mean_over_processes(count: Tensor) -> Tensor:
-    """A count averaged over all training processes, and at least 1, so that it can divide."""
-    if dist.is_available() and dist.is_initialized():
-        count = count.clone()
-        dist.all_reduce(count)
-        count = count / dist.get_world_size()
-    return count.clamp(min=1)
 
 
 def _suffixes(count: int) -> list[str]:

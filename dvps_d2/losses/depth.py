@@ -13,6 +13,8 @@ from torch import Tensor
 
 from dvps_d2.depth import DepthActivation
 
+from .processes import mean_over_processes
+
 # Inside the square root, whose gradient at 0 is infinite: 1e-6 of relative error is no error.
 SQUARE_EPSILON = 1e-12
 
@@ -59,9 +61,9 @@ def frame_mean(values: Tensor, valid: Tensor) -> Tensor:
 
 
 def mean_over_frames(values: Tensor, valid: Tensor) -> Tensor:
-    """Mean of (F,) values over frames with any valid pixel; 0 if there is none."""
+    """Mean of (F,) values over frames with any valid pixel (of all processes); 0 without any."""
     counted = valid.flatten(1).any(-1)
-    return torch.where(counted, values, 0.0).sum() / counted.sum().clamp(min=1)
+    return torch.where(counted, values, 0.0).sum() / mean_over_processes(counted.sum())
 
 
 def valid_depth(target: Tensor, max_depth: float) -> Tensor:

@@ -18,7 +18,8 @@ from dvps_d2.losses import (
     SetCriterion,
     make_denoising,
 )
-from dvps_d2.losses.criterion import class_loss, mean_over_processes
+from dvps_d2.losses.criterion import class_loss
+from dvps_d2.losses.processes import mean_over_processes
 from dvps_d2.structures import ClipTargets, FrameQueries, SegmenterOutput
 from dvps_d2.testing import draw_queries, draw_targets
 

@@ -1,6 +1,11 @@
 """Files -> clips and windows, through Detectron2's catalogs and loaders."""
 
-from .datasets import register_builtin, register_video_dataset, registered
+from .datasets import (
+    register_builtin,
+    register_video_dataset,
+    register_video_panoptic,
+    registered,
+)
 from .loaders import build_clip_train_loader, build_video_test_loader, make_windows, video_records
 from .mapper import ClipMapper, ClipSampling, WindowMapper
 from .sampling import ClipBatchSampler, VideoSampler
@@ -16,6 +21,7 @@ __all__ = [
     "make_windows",
     "register_builtin",
     "register_video_dataset",
+    "register_video_panoptic",
     "registered",
     "video_records",
 ]

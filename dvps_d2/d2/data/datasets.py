@@ -10,11 +10,15 @@ from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from dvps_d2.formats import READERS
+from dvps_d2.formats import READERS, VideoPanopticReader, add_reader
 
 # Folder below the dataset root, per reader and name prefix.
 BUILTIN = {
     "cityscapes_dvps": ("cityscapes_dvps", "cityscapes-dvps"),
+    "cityscapes_vps": ("cityscapes_vps", "cityscapes_vps"),
+    "viper": ("viper", "viper"),
+    "vipseg": ("vipseg", "VIPSeg"),
+    "semkitti_dvps": ("semkitti_dvps", "semkitti-dvps"),
     "street": ("cityscapes_dvps", "street"),
 }
 # Classes that a SynthStreet can show; its scores average over these.
@@ -75,6 +79,19 @@ def register_video_dataset(
         label_divisor=1000,
         **{"evaluator_type": reader, **metadata},
     )
+
+
+def register_video_panoptic(name: str, root: str | Path, json_file: str | Path) -> None:
+    """Register own data that is described by a video panoptic JSON.
+
+    Args:
+        name: name in ``DATASETS.TRAIN`` / ``DATASETS.TEST``.
+        root: folder that the file names in the JSON start from.
+        json_file: videos, frames and categories; see ``datasets/README.md`` for the schema and
+            ``dvps check`` for a validator.
+    """
+    add_reader(VideoPanopticReader(name, json_file))
+    register_video_dataset(name, name, root, "all", evaluator_type="cityscapes_vps")
 
 
 def register_builtin(root: str | Path | None = None) -> None:
