@@ -1,6 +1,6 @@
 """Requirements and the optional compiled op; everything else is in pyproject.toml."""
 
-import os
+from importlib.util import module_from_spec, spec_from_file_location
 
 from setuptools import setup
 
@@ -30,11 +30,7 @@ def opencv() -> list[str]:
 
 
 def compiled_op() -> dict:
-    """Build arguments of the deformable attention op, when DVPS_BUILD_OPS=1 asks for it."""
-    if os.getenv("DVPS_BUILD_OPS", "0") != "1":
-        return {}
-    from importlib.util import module_from_spec, spec_from_file_location
-
+    """Build arguments of the deformable attention op: none unless DVPS_BUILD_OPS=1 asks."""
     spec = spec_from_file_location("build_ops", "dvps_d2/ops/build.py")
     build = module_from_spec(spec)
     spec.loader.exec_module(build)
