@@ -40,7 +40,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="another seed, another data set")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument(
-        "--with-flow", action="store_true", help="also write flow/<split>/<video>.npz (see docs)"
+        "--with-flow",
+        action="store_true",
+        help="also write flow/SPLIT/VIDEO.npz: flow, valid, poses, intrinsics, seconds",
     )
     return parser.parse_args()
 
@@ -72,7 +74,11 @@ def main() -> None:
             )
             for index in range(count)
         ]
-    todo = [job for job in jobs if not tree.is_complete(job[2], job[3], job[1].frames)]
+    todo = [
+        job
+        for job in jobs
+        if not tree.is_complete(job[2], job[3], job[1].frames, with_flow=arguments.with_flow)
+    ]
     done = len(jobs) - len(todo)
     run(todo, done, max(1, arguments.workers))
     for split, count in counts.items():

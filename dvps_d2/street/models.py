@@ -263,7 +263,6 @@ def add_bus(builder: SceneBuilder, motion: Motion, look: Look) -> Label:
     label = builder.new_track(BUS)
     part = motion.part(builder)
     paint, long = look.colour, 4.6 + 0.4 * look.detail
-    body = [(-long, 0.35), (-long + 0.1, 3.05), (long - 0.35, 3.08), (long, 1.2), (long, 0.35)]
     body = [(-long, 0.35), (-long + 0.06, 3.05), (long - 0.2, 3.08), (long, 0.35)]
     skins = {
         0: Skin("bus_rear", paint),

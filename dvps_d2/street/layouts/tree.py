@@ -103,12 +103,14 @@ class StreetTree:
                 f"--root, or delete this one"
             )
 
-    def is_complete(self, split: str, index: int, frames: int) -> bool:
+    def is_complete(self, split: str, index: int, frames: int, *, with_flow: bool = False) -> bool:
         """Whether every file of a video of this length is there."""
         note = self._note(split, index)
         if not note.exists():
             return False
         content = read_json(note)
+        if with_flow and not content["flow"]:
+            return False
         return content["frames"] == frames and all(
             (self.root / name).exists() for name in content["files"]
         )
@@ -129,7 +131,8 @@ class StreetTree:
         record = self.layout.write_video(tree, split, index, video)
         if with_flow:
             _write_flow(tree.path(f"flow/{split}/{index:06d}.npz"), video)
-        content = {"frames": config.frames, "files": tree.files, "record": record}
+        content = {"frames": config.frames, "flow": with_flow, "files": tree.files}
+        content["record"] = record
         write_json(self._note(split, index), content)
 
     def finish(self, split: str, count: int) -> None:

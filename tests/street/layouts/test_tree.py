@@ -52,6 +52,9 @@ def test_another_street_in_the_same_folder_is_refused(tree):
 
 
 def test_flow_and_poses_beside_the_images(tree, tmp_path):
+    tree.write_video(CONFIG, "val", 3, 0)
+    assert tree.is_complete("val", 3, 2)
+    assert not tree.is_complete("val", 3, 2, with_flow=True)
     tree.write_video(CONFIG, "val", 3, 0, with_flow=True)
     with np.load(tmp_path / "flow" / "val" / "000003.npz") as stored:
         assert stored["flow"].shape == (2, 16, 32, 2)
