@@ -4,6 +4,7 @@ import copy
 import logging
 from collections import UserDict
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 from detectron2._subset import outside_subset
@@ -65,7 +66,7 @@ class _DatasetCatalog(UserDict):
     __repr__ = __str__
 
 
-class Metadata:
+class Metadata(SimpleNamespace):
     """Facts about a data set that its records do not repeat, as attributes: class names, colours...
 
     An attribute that has a value cannot get another one, because code that read the first would
@@ -79,9 +80,6 @@ class Metadata:
         "dataset_id_to_contiguous_id": "thing_dataset_id_to_contiguous_id",
         "stuff_class_names": "stuff_classes",
     }
-
-    def __init__(self, **kwargs: Any) -> None:
-        self.__dict__.update(kwargs)
 
     def __getattr__(self, key: str) -> Any:
         if key in self._RENAMED:

@@ -34,8 +34,7 @@ class _PackedList:
         ]
         ends = np.cumsum([len(item) for item in packed], dtype=np.int64)
         self._ends = torch.from_numpy(ends)
-        data = np.concatenate(packed) if packed else np.empty(0, dtype=np.uint8)
-        self._data = torch.from_numpy(data)
+        self._data = torch.from_numpy(np.concatenate(packed))
         logger.info("%d records take %.2f MiB", len(packed), len(self._data) / 1024**2)
 
     def __len__(self) -> int:
@@ -57,7 +56,7 @@ class DatasetFromList(torchdata.Dataset):
     ) -> None:
         """
         Args:
-            lst: the elements.
+            lst: the elements; at least one when they are serialized.
             copy: deep-copy an element when it is read, so that it can be changed. Without effect
                 on serialized elements, which are fresh anyway.
             serialize: keep the elements pickled in one array, which saves memory when workers are

@@ -92,14 +92,14 @@ def convert_image_to_rgb(image: Any, format: str) -> np.ndarray:
         format: its format.
 
     Returns:
-        (H, W, 3) uint8 RGB.
+        (H, W, 3) RGB in 0..255; uint8, except for "YUV-BT.601".
     """
     if isinstance(image, torch.Tensor):
         image = image.cpu().numpy()
     if format == "BGR":
         return image[:, :, [2, 1, 0]]
     if format == "YUV-BT.601":
-        return (np.dot(image, _YUV_TO_RGB.T) * 255.0).astype(np.uint8)
+        return np.dot(image, _YUV_TO_RGB.T) * 255.0
     if format == "L":
         image = image[:, :, 0]
     return np.asarray(Image.fromarray(image.astype(np.uint8), mode=None).convert("RGB"))

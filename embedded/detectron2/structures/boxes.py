@@ -76,9 +76,9 @@ def _convert_tensor(values: Tensor, from_mode: BoxMode, to_mode: BoxMode) -> Ten
         assert values.shape[-1] == 5, f"XYWHA boxes have 5 numbers, got {values.shape[-1]}"
         return _hull_of_rotated(values)
     if from_mode == BoxMode.XYWH_ABS and to_mode == BoxMode.XYWHA_ABS:
-        centred = values.clone()
-        centred[:, :2] += values[:, 2:4] / 2.0
-        return torch.cat((centred, torch.zeros_like(values[:, :1])), dim=1)
+        center = values[:, :2] + values[:, 2:4] / 2.0  # integers stay integers
+        angle = torch.zeros_like(values[:, :1])
+        return torch.cat((center.to(values.dtype), values[:, 2:], angle), dim=1)
     if from_mode == BoxMode.XYWH_ABS and to_mode == BoxMode.XYXY_ABS:
         values[:, 2:4] += values[:, :2]
         return values

@@ -56,7 +56,8 @@ class ImageList:
                 argument, ``square_size`` (if > 0) replaces both sides before rounding.
 
         Returns:
-            The batch. The tensor of a single image that needs no padding shares its memory.
+            The batch, of the first tensor's type and device. The tensor of a single image that
+            needs no padding shares its memory.
         """
         assert isinstance(tensors, (tuple, list)) and len(tensors) > 0, (
             f"tensors must be a list of at least one tensor, got {type(tensors)}"
@@ -78,9 +79,12 @@ class ImageList:
                 (side + size_divisibility - 1) // size_divisibility * size_divisibility
                 for side in (height, width)
             )
-        padded = [
-            F.pad(tensor, (0, width - w, 0, height - h), value=pad_value)
-            for tensor, (h, w) in zip(tensors, sizes, strict=True)
-        ]
-        batch = padded[0].unsqueeze(0) if len(padded) == 1 else torch.stack(padded)
+        if len(tensors) == 1:
+            ((h, w),) = sizes
+            batch = F.pad(tensors[0], (0, width - w, 0, height - h), value=pad_value).unsqueeze(0)
+        else:
+            shape = (len(tensors), *tensors[0].shape[:-2], height, width)
+            batch = tensors[0].new_full(shape, pad_value)
+            for row, tensor, (h, w) in zip(batch, tensors, sizes, strict=True):
+                row[..., :h, :w].copy_(tensor)
         return ImageList(batch.contiguous(), sizes)

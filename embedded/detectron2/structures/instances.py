@@ -129,9 +129,8 @@ class Instances:
     def __str__(self) -> str:
         fields = ", ".join(f"{name}: {value}" for name, value in self._fields.items())
         height, width = self._image_size
-        length = len(self) if self._fields else 0
         return (
-            f"{type(self).__name__}(num_instances={length}, image_height={height}, "
+            f"{type(self).__name__}(num_instances={len(self)}, image_height={height}, "
             f"image_width={width}, fields=[{fields}])"
         )
 

@@ -21,7 +21,7 @@ __all__ = [
     "rasterize_polygons_within_box",
 ]
 
-_Index = int | slice | list | Tensor | np.ndarray
+_Index = int | slice | list | Tensor
 
 
 def polygons_to_bitmask(polygons: list[np.ndarray], height: int, width: int) -> np.ndarray:
@@ -227,11 +227,11 @@ class PolygonMasks:
             return PolygonMasks([self.polygons[item]])
         if isinstance(item, slice):
             return PolygonMasks(self.polygons[item])
-        if isinstance(item, (Tensor, np.ndarray)):
-            item = torch.as_tensor(item)
+        if isinstance(item, np.ndarray):
+            raise TypeError("PolygonMasks cannot be indexed by arrays: use a tensor or a list")
+        if isinstance(item, Tensor):
             assert item.dim() == 1, f"index must have one dimension, got {tuple(item.shape)}"
             if item.dtype == torch.bool:
-                assert len(item) == len(self), f"mask of {len(item)} for {len(self)} polygons"
                 item = item.nonzero().squeeze(1)
             elif item.dtype not in (torch.int32, torch.int64):
                 raise ValueError(f"an index tensor must be bool, int32 or int64, got {item.dtype}")

@@ -1,6 +1,7 @@
 """What happens during training: scalars and images in a storage, writers that read from it."""
 
 import datetime
+import itertools
 import json
 import logging
 import os
@@ -162,13 +163,10 @@ class EventStorage:
     def count_samples(self, name: str, window_size: int = 20) -> int:
         """Number of samples of a scalar among the ``window_size`` iterations up to its last."""
         samples = self._history[name].values()
-        oldest = samples[-1][1] - window_size
-        count = 0
-        for _, iteration in reversed(samples):
-            if iteration <= oldest:
-                break
-            count += 1
-        return count
+        recent = itertools.takewhile(
+            lambda sample: sample[1] > samples[-1][1] - window_size, reversed(samples)
+        )
+        return sum(1 for _ in recent)
 
     def smoothing_hints(self) -> dict[str, bool]:
         """Name -> whether its values should be smoothed."""

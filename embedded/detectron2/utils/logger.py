@@ -197,12 +197,12 @@ def create_small_table(small_dict: Mapping[str, Any]) -> str:
     """Draw a dict as a table of one row.
 
     Args:
-        small_dict: few items with short keys and values.
+        small_dict: few items, at least one, with short keys and values.
 
     Returns:
         Pipe-separated table; numbers with 3 decimals.
     """
-    keys, values = tuple(small_dict), tuple(small_dict.values())
+    keys, values = zip(*small_dict.items(), strict=True)
     return tabulate(
         [values],
         headers=keys,

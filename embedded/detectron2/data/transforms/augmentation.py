@@ -137,13 +137,11 @@ class _Fixed(Augmentation):
 
 
 def _as_augmentation(value: Any) -> Augmentation:
-    """An augmentation from an augmentation, a transform, or a list of them."""
+    """An augmentation from an augmentation or a transform."""
     if isinstance(value, Augmentation):
         return value
     if isinstance(value, Transform):
         return _Fixed(value)
-    if isinstance(value, (list, tuple)):
-        return AugmentationList(value)
     raise AssertionError(f"Expected an Augmentation or a Transform, got {type(value)}: {value!r}")
 
 

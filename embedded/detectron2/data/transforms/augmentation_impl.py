@@ -232,8 +232,8 @@ class RandomRotation(Augmentation):
             angle: degrees, counter-clockwise: (lowest, highest) for "range", any number of values
                 for "choice", or a number.
             expand: enlarge the image so that everything stays inside.
-            center: fractions of the image: [(x, y), (x, y)] as lowest and highest for "range", any
-                number of points for "choice", or one point; None is the middle.
+            center: fractions of the image: [(x, y), (x, y)] as lowest and highest, or one point;
+                None is the middle. Only for "range".
             sample_style: "range" or "choice".
             interp: an OpenCV flag.
         """
@@ -257,7 +257,7 @@ class RandomRotation(Augmentation):
         else:
             angle = np.random.choice(self.angle)
             if self.center is not None:
-                center = self.center[np.random.choice(len(self.center))]
+                raise ValueError("RandomRotation takes a center only with sample_style='range'")
         if center is not None:
             center = (width * center[0], height * center[1])
         if angle % 360 == 0:
