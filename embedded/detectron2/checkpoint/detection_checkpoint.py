@@ -14,8 +14,8 @@ from detectron2._subset import outside_subset
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 
+from ._pickles import load_pickle
 from .c2_model_loading import align_and_update_state_dicts
-from .pickles import load_pickle
 
 # Keys that come and go between versions without any effect on the model.
 _SILENT_WHEN_MISSING = ("pixel_mean", "pixel_std")
@@ -59,7 +59,7 @@ class DetectionCheckpointer(Checkpointer):
 
         Args:
             path: a file or an address; "" loads nothing. The query ``?matching_heuristics=True``
-                matches names by suffix.
+                matches names by suffix (``.pkl`` files say themselves whether to).
             *args: as in fvcore's ``Checkpointer.load``.
             **kwargs: as there.
 
@@ -117,10 +117,13 @@ class DetectionCheckpointer(Checkpointer):
         if filename.endswith(".pyth"):
             outside_subset("reading .pyth files (pycls)")
         loaded = super()._load_file(filename)
-        return loaded if "model" in loaded else {"model": loaded}
+        loaded = loaded if "model" in loaded else {"model": loaded}
+        if self._by_suffix:
+            loaded["matching_heuristics"] = True
+        return loaded
 
     def _load_model(self, checkpoint: Any):
-        if self._by_suffix or checkpoint.get("matching_heuristics", False):
+        if checkpoint.get("matching_heuristics", False):
             self._convert_ndarray_to_tensor(checkpoint["model"])
             checkpoint["model"] = align_and_update_state_dicts(
                 self.model.state_dict(),

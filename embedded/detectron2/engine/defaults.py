@@ -34,6 +34,7 @@ from detectron2.evaluation import (
 from detectron2.modeling import build_model
 from detectron2.solver import build_lr_scheduler, build_optimizer
 from detectron2.utils import comm
+from detectron2.utils.collect_env import collect_env_info
 from detectron2.utils.env import seed_all_rng
 from detectron2.utils.events import (
     CommonMetricPrinter,
@@ -136,8 +137,6 @@ def default_setup(cfg: CfgNode, args: argparse.Namespace) -> None:
         cfg: the config.
         args: from ``default_argument_parser``, or anything like it.
     """
-    from detectron2.utils.collect_env import collect_env_info
-
     output_dir, rank = cfg.OUTPUT_DIR, comm.get_rank()
     if comm.is_main_process() and output_dir:
         PathManager.mkdirs(output_dir)

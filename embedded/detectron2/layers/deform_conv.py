@@ -14,6 +14,8 @@ from torchvision.ops import deform_conv2d
 class _DeformConvBase(nn.Module):
     """What the plain and the modulated kind share: geometry, weights, norm and activation."""
 
+    _modulated: bool
+
     def __init__(
         self,
         in_channels: int,
@@ -24,10 +26,26 @@ class _DeformConvBase(nn.Module):
         dilation: int | tuple[int, int] = 1,
         groups: int = 1,
         deformable_groups: int = 1,
-        bias: bool = False,
+        bias: bool | None = None,
         norm: Callable[[Tensor], Tensor] | None = None,
         activation: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
+        """Build the layer.
+
+        Args:
+            in_channels: channels of the input.
+            out_channels: channels of the output.
+            kernel_size: of the convolution.
+            stride: of the convolution.
+            padding: on each side.
+            dilation: between taps.
+            groups: of the convolution.
+            deformable_groups: channel groups with offsets of their own.
+            bias: None takes the default of the class: without one in DeformConv, which cannot
+                have any, and with one in ModulatedDeformConv.
+            norm: applied to the output.
+            activation: applied last.
+        """
         super().__init__()
         for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
             assert channels % groups == 0, f"{name}={channels} is not divisible by groups={groups}"
@@ -44,7 +62,9 @@ class _DeformConvBase(nn.Module):
         self.weight = nn.Parameter(
             torch.empty(out_channels, in_channels // groups, *self.kernel_size)
         )
-        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        with_bias = self._modulated if bias is None else bias
+        assert self._modulated or not with_bias, "DeformConv has no bias; use ModulatedDeformConv"
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if with_bias else None
         nn.init.kaiming_uniform_(self.weight, nonlinearity="relu")
 
     def _convolve(self, x: Tensor, offset: Tensor, mask: Tensor | None) -> Tensor:
@@ -81,9 +101,7 @@ class DeformConv(_DeformConvBase):
     Source: Dai et al., Deformable Convolutional Networks, 2017, equation 2.
     """
 
-    def __init__(self, *args, bias: bool = False, **kwargs) -> None:
-        assert not bias, "DeformConv has no bias; use ModulatedDeformConv"
-        super().__init__(*args, bias=False, **kwargs)
+    _modulated = False
 
     def forward(self, x: Tensor, offset: Tensor) -> Tensor:
         """Convolve at shifted taps.
@@ -105,8 +123,7 @@ class ModulatedDeformConv(_DeformConvBase):
     Source: Zhu et al., Deformable ConvNets v2, 2019, equation 1.
     """
 
-    def __init__(self, *args, bias: bool = True, **kwargs) -> None:
-        super().__init__(*args, bias=bias, **kwargs)
+    _modulated = True
 
     def forward(self, x: Tensor, offset: Tensor, mask: Tensor) -> Tensor:
         """Convolve at shifted, weighted taps.

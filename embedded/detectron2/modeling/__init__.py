@@ -20,10 +20,13 @@ from .backbone import (
     make_stage,
 )
 from .meta_arch import (
+    FCOS,
     META_ARCH_REGISTRY,
     SEM_SEG_HEADS_REGISTRY,
     GeneralizedRCNN,
     PanopticFPN,
+    ProposalNetwork,
+    RetinaNet,
     SemanticSegmentor,
     build_model,
     build_sem_seg_head,
@@ -40,7 +43,9 @@ from .roi_heads import (
     ROI_HEADS_REGISTRY,
     ROI_KEYPOINT_HEAD_REGISTRY,
     ROI_MASK_HEAD_REGISTRY,
+    BaseKeypointRCNNHead,
     BaseMaskRCNNHead,
+    FastRCNNOutputLayers,
     ROIHeads,
     StandardROIHeads,
     build_box_head,
@@ -49,12 +54,8 @@ from .roi_heads import (
     build_roi_heads,
 )
 
-BaseKeypointRCNNHead = absent("detectron2.modeling.BaseKeypointRCNNHead")
 DatasetMapperTTA = absent("detectron2.modeling.DatasetMapperTTA")
-FCOS = absent("detectron2.modeling.FCOS")
 GeneralizedRCNNWithTTA = absent("detectron2.modeling.GeneralizedRCNNWithTTA")
-ProposalNetwork = absent("detectron2.modeling.ProposalNetwork")
-RetinaNet = absent("detectron2.modeling.RetinaNet")
 
 __all__ = [
     "ANCHOR_GENERATOR_REGISTRY",
@@ -73,6 +74,7 @@ __all__ = [
     "BaseKeypointRCNNHead",
     "BaseMaskRCNNHead",
     "DatasetMapperTTA",
+    "FastRCNNOutputLayers",
     "GeneralizedRCNN",
     "GeneralizedRCNNWithTTA",
     "MViT",

@@ -124,12 +124,12 @@ def _dense_box_regression_loss(
     deltas = cat(list(pred_anchor_deltas), dim=1)[fg_mask]
     targets = torch.stack(list(gt_boxes))[fg_mask]
     sources = boxes.expand(len(gt_boxes), -1, -1)[fg_mask]
-    return box_regression_loss(
+    return _box_regression_loss(
         box2box_transform, sources, deltas, targets, box_reg_loss_type, smooth_l1_beta
     )
 
 
-def box_regression_loss(
+def _box_regression_loss(
     box2box_transform: Box2BoxTransform | Box2BoxTransformLinear,
     sources: Tensor,
     deltas: Tensor,

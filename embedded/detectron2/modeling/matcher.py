@@ -62,8 +62,18 @@ class Matcher:
         ):
             labels[(best >= low) & (best < high)] = label
         if self.allow_low_quality_matches:
-            # The label changes, the match does not: it may be another ground truth than the one
-            # that this prediction is the best for.
-            reached = quality == quality.max(dim=1, keepdim=True).values
-            labels[nonzero_tuple(reached)[1]] = 1
+            self.set_low_quality_matches_(labels, quality)
         return matches, labels
+
+    def set_low_quality_matches_(self, match_labels: Tensor, match_quality_matrix: Tensor) -> None:
+        """Label predictions that are the best for some ground truth as foreground, in place.
+
+        The match itself stays: it may be another ground truth than the one that this prediction
+        is the best for.
+
+        Args:
+            match_labels: (N,) int8.
+            match_quality_matrix: (M, N).
+        """
+        best = match_quality_matrix.max(dim=1, keepdim=True).values
+        match_labels[nonzero_tuple(match_quality_matrix == best)[1]] = 1

@@ -99,7 +99,7 @@ class LRMultiplier(LRScheduler):
         return [base * factor for base in self.base_lrs]
 
 
-class WarmupLR(LRScheduler):
+class _WarmupLR(LRScheduler):
     """A factor on the initial rates that starts with a warm-up; parent of such schedules."""
 
     def __init__(
@@ -128,7 +128,7 @@ class WarmupLR(LRScheduler):
         return self.get_lr()
 
 
-class _DecayWithWarmup(WarmupLR):
+class _DecayWithWarmup(_WarmupLR):
     """Old style: the product of warm-up and a schedule that starts at once."""
 
     def __init__(self, *args) -> None:

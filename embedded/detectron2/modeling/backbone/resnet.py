@@ -34,7 +34,7 @@ _BLOCKS = {
 }
 
 
-def norm_conv(in_channels: int, out_channels: int, kernel_size: int, norm, **kwargs) -> Conv2d:
+def _norm_conv(in_channels: int, out_channels: int, kernel_size: int, norm, **kwargs) -> Conv2d:
     """A bias-free convolution with its norm, initialised as for ReLU networks."""
     conv = Conv2d(
         in_channels,
@@ -55,17 +55,17 @@ class _ResidualBlock(CNNBlockBase):
         super().__init__(in_channels, out_channels, stride)
         changes = in_channels != out_channels
         self.shortcut = (
-            norm_conv(in_channels, out_channels, 1, norm, stride=stride) if changes else None
+            _norm_conv(in_channels, out_channels, 1, norm, stride=stride) if changes else None
         )
 
-    def residual(self, x: Tensor) -> Tensor:
+    def _residual(self, x: Tensor) -> Tensor:
         """The learned branch, without the last ReLU."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, H / stride, W / stride)."""
         shortcut = x if self.shortcut is None else self.shortcut(x)
-        return F.relu_(self.residual(x) + shortcut)
+        return F.relu_(self._residual(x) + shortcut)
 
 
 class BasicBlock(_ResidualBlock):
@@ -74,10 +74,10 @@ class BasicBlock(_ResidualBlock):
     def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1, norm="BN") -> None:
         """Build the block; ``norm`` as in ``get_norm``."""
         super().__init__(in_channels, out_channels, stride, norm)
-        self.conv1 = norm_conv(in_channels, out_channels, 3, norm, stride=stride, padding=1)
-        self.conv2 = norm_conv(out_channels, out_channels, 3, norm, stride=1, padding=1)
+        self.conv1 = _norm_conv(in_channels, out_channels, 3, norm, stride=stride, padding=1)
+        self.conv2 = _norm_conv(out_channels, out_channels, 3, norm, stride=1, padding=1)
 
-    def residual(self, x: Tensor) -> Tensor:
+    def _residual(self, x: Tensor) -> Tensor:
         """Two convolutions with a ReLU between them."""
         return self.conv2(F.relu_(self.conv1(x)))
 
@@ -112,8 +112,8 @@ class BottleneckBlock(_ResidualBlock):
         """
         super().__init__(in_channels, out_channels, stride, norm)
         stride_1x1, stride_3x3 = (stride, 1) if stride_in_1x1 else (1, stride)
-        self.conv1 = norm_conv(in_channels, bottleneck_channels, 1, norm, stride=stride_1x1)
-        self.conv2 = norm_conv(
+        self.conv1 = _norm_conv(in_channels, bottleneck_channels, 1, norm, stride=stride_1x1)
+        self.conv2 = _norm_conv(
             bottleneck_channels,
             bottleneck_channels,
             3,
@@ -123,9 +123,9 @@ class BottleneckBlock(_ResidualBlock):
             padding=dilation,
             dilation=dilation,
         )
-        self.conv3 = norm_conv(bottleneck_channels, out_channels, 1, norm)
+        self.conv3 = _norm_conv(bottleneck_channels, out_channels, 1, norm)
 
-    def residual(self, x: Tensor) -> Tensor:
+    def _residual(self, x: Tensor) -> Tensor:
         """Three convolutions with ReLUs between them."""
         x = F.relu_(self.conv1(x))
         return self.conv3(F.relu_(self.conv2(x)))
@@ -179,6 +179,14 @@ class DeformBottleneckBlock(BottleneckBlock):
             "padding": dilation,
             "dilation": dilation,
         }
+        # The order of parameters is that of optimizer states in checkpoints: offset before conv2.
+        last = self.conv3
+        del self.conv2, self.conv3
+        # Per tap (dy, dx), or (dy, dx, weight); it starts as a plain grid.
+        per_tap = 3 if deform_modulated else 2
+        self.conv2_offset = Conv2d(bottleneck_channels, per_tap * 9 * deform_num_groups, **geometry)
+        nn.init.zeros_(self.conv2_offset.weight)
+        nn.init.zeros_(self.conv2_offset.bias)
         self.conv2 = (ModulatedDeformConv if deform_modulated else DeformConv)(
             bottleneck_channels,
             bottleneck_channels,
@@ -189,13 +197,9 @@ class DeformBottleneckBlock(BottleneckBlock):
             **geometry,
         )
         c2_msra_fill(self.conv2)
-        # Per tap (dy, dx), or (dy, dx, weight); it starts as a plain grid.
-        per_tap = 3 if deform_modulated else 2
-        self.conv2_offset = Conv2d(bottleneck_channels, per_tap * 9 * deform_num_groups, **geometry)
-        nn.init.zeros_(self.conv2_offset.weight)
-        nn.init.zeros_(self.conv2_offset.bias)
+        self.conv3 = last
 
-    def residual(self, x: Tensor) -> Tensor:
+    def _residual(self, x: Tensor) -> Tensor:
         """As in the parent, with learned sampling positions."""
         x = F.relu_(self.conv1(x))
         where = self.conv2_offset(x)
@@ -212,7 +216,7 @@ class BasicStem(CNNBlockBase):
 
     def __init__(self, in_channels: int = 3, out_channels: int = 64, norm="BN") -> None:
         super().__init__(in_channels, out_channels, stride=4)
-        self.conv1 = norm_conv(in_channels, out_channels, 7, norm, stride=2, padding=3)
+        self.conv1 = _norm_conv(in_channels, out_channels, 7, norm, stride=2, padding=3)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, H / 4, W / 4)."""
@@ -388,7 +392,7 @@ class ResNet(Backbone):
 make_stage = ResNet.make_stage
 
 
-def stages_from_config(
+def _stages_from_config(
     cfg, *, res4_dilation: int = 1, res5_multi_grid: Sequence[int] | None = None
 ) -> list[list[CNNBlockBase]]:
     """The stages that ``cfg.MODEL.RESNETS`` asks for, down to the deepest output.
@@ -457,7 +461,7 @@ def build_resnet_backbone(cfg, input_shape: ShapeSpec) -> ResNet:
     )
     return ResNet(
         stem,
-        stages_from_config(cfg),
+        _stages_from_config(cfg),
         out_features=r.OUT_FEATURES,
         freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT,
     )

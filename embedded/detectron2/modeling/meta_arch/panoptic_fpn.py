@@ -10,8 +10,8 @@ from detectron2.config import configurable
 from detectron2.modeling.postprocessing import detector_postprocess, sem_seg_postprocess
 from detectron2.structures import Instances
 
+from ._images import _output_size
 from .build import META_ARCH_REGISTRY
-from .images import output_size
 from .rcnn import GeneralizedRCNN
 from .semantic_seg import build_sem_seg_head
 
@@ -80,9 +80,9 @@ class PanopticFPN(GeneralizedRCNN):
         images = self.preprocess_image(batched_inputs)
         features = self.backbone(images.tensor)
         assert "sem_seg" in batched_inputs[0], "PanopticFPN needs sem_seg in training"
-        labels = self.batch_labels(batched_inputs, self.backbone, self.sem_seg_head.ignore_value)
+        labels = self._batch_labels(batched_inputs, self.backbone, self.sem_seg_head.ignore_value)
         _, sem_seg_losses = self.sem_seg_head(features, labels)
-        truth = self.ground_truth(batched_inputs)
+        truth = self._ground_truth(batched_inputs)
         proposals, proposal_losses = self.proposal_generator(images, features, truth)
         _, detector_losses = self.roi_heads(images, features, proposals, truth)
         return {**sem_seg_losses, **proposal_losses, **detector_losses}
@@ -111,7 +111,7 @@ class PanopticFPN(GeneralizedRCNN):
         for score, detected, item, size in zip(
             scores, detections, batched_inputs, images.image_sizes, strict=True
         ):
-            wished = output_size(item, size)
+            wished = _output_size(item, size)
             sem_seg = sem_seg_postprocess(score, size, *wished)
             instances = detector_postprocess(detected, *wished)
             panoptic = combine_semantic_and_instance_outputs(

@@ -12,8 +12,8 @@ from detectron2.modeling.proposal_generator import build_proposal_generator
 from detectron2.modeling.roi_heads import build_roi_heads
 from detectron2.structures import ImageList, Instances
 
+from ._images import ImageModel, _output_size
 from .build import META_ARCH_REGISTRY
-from .images import ImageModel, output_size
 
 __all__ = ["GeneralizedRCNN"]
 
@@ -85,13 +85,13 @@ class GeneralizedRCNN(ImageModel):
         if not self.training:
             return self.inference(batched_inputs)
         images = self.preprocess_image(batched_inputs)
-        truth = self.ground_truth(batched_inputs)
+        truth = self._ground_truth(batched_inputs)
         features = self.backbone(images.tensor)
         proposals, proposal_losses = self.proposal_generator(images, features, truth)
         _, detector_losses = self.roi_heads(images, features, proposals, truth)
         return {**detector_losses, **proposal_losses}
 
-    def ground_truth(self, batched_inputs: list[dict]) -> list[Instances] | None:
+    def _ground_truth(self, batched_inputs: list[dict]) -> list[Instances] | None:
         """The instances of every image, on the device of the model."""
         if "instances" not in batched_inputs[0]:
             return None
@@ -128,13 +128,13 @@ class GeneralizedRCNN(ImageModel):
 
     def preprocess_image(self, batched_inputs: list[dict]) -> ImageList:
         """Normalise and pad."""
-        return self.batch_images(batched_inputs, self.backbone)
+        return self._batch_images(batched_inputs, self.backbone)
 
     @staticmethod
     def _postprocess(
         instances: list[Instances], batched_inputs: list[dict], image_sizes: list[tuple[int, int]]
     ) -> list[dict]:
         return [
-            {"instances": detector_postprocess(one, *output_size(item, size))}
+            {"instances": detector_postprocess(one, *_output_size(item, size))}
             for one, item, size in zip(instances, batched_inputs, image_sizes, strict=True)
         ]

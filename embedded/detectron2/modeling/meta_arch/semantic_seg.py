@@ -14,8 +14,8 @@ from detectron2.modeling.backbone import Backbone, build_backbone
 from detectron2.modeling.postprocessing import sem_seg_postprocess
 from detectron2.utils.registry import Registry
 
+from ._images import ImageModel, _output_size
 from .build import META_ARCH_REGISTRY
-from .images import ImageModel, output_size
 
 SEM_SEG_HEADS_REGISTRY = Registry("SEM_SEG_HEADS")
 SEM_SEG_HEADS_REGISTRY.__doc__ = "Classes (cfg, input_shape) that turn features into class scores."
@@ -72,17 +72,17 @@ class SemanticSegmentor(ImageModel):
         Returns:
             In training losses by name, else per image {"sem_seg": (K, height, width) scores}.
         """
-        images = self.batch_images(batched_inputs, self.backbone)
+        images = self._batch_images(batched_inputs, self.backbone)
         targets = None
         if "sem_seg" in batched_inputs[0]:
-            targets = self.batch_labels(
+            targets = self._batch_labels(
                 batched_inputs, self.backbone, self.sem_seg_head.ignore_value
             )
         results, losses = self.sem_seg_head(self.backbone(images.tensor), targets)
         if self.training:
             return losses
         return [
-            {"sem_seg": sem_seg_postprocess(result, size, *output_size(item, size))}
+            {"sem_seg": sem_seg_postprocess(result, size, *_output_size(item, size))}
             for result, item, size in zip(results, batched_inputs, images.image_sizes, strict=True)
         ]
 

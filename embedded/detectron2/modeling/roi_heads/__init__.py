@@ -18,6 +18,7 @@ from .roi_heads import (
     select_foreground_proposals,
 )
 
+BaseKeypointRCNNHead = absent("detectron2.modeling.roi_heads.BaseKeypointRCNNHead")
 CascadeROIHeads = absent("detectron2.modeling.roi_heads.CascadeROIHeads")
 KRCNNConvDeconvUpsampleHead = absent("detectron2.modeling.roi_heads.KRCNNConvDeconvUpsampleHead")
 ROI_KEYPOINT_HEAD_REGISTRY = absent("detectron2.modeling.roi_heads.ROI_KEYPOINT_HEAD_REGISTRY")
@@ -30,6 +31,7 @@ __all__ = [
     "ROI_HEADS_REGISTRY",
     "ROI_KEYPOINT_HEAD_REGISTRY",
     "ROI_MASK_HEAD_REGISTRY",
+    "BaseKeypointRCNNHead",
     "BaseMaskRCNNHead",
     "CascadeROIHeads",
     "FastRCNNConvFCHead",

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from detectron2._subset import outside_subset
 from detectron2.config import configurable
 from detectron2.layers import ShapeSpec, batched_nms, cat, cross_entropy, nonzero_tuple
-from detectron2.modeling.box_regression import Box2BoxTransform, box_regression_loss
+from detectron2.modeling.box_regression import Box2BoxTransform, _box_regression_loss
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import get_event_storage
 
@@ -249,7 +249,7 @@ class FastRCNNOutputLayers(nn.Module):
         if pred_deltas.shape[1] != box_dim:
             deltas = deltas.view(-1, self.num_classes, box_dim)
             deltas = deltas[torch.arange(len(foreground)), gt_classes[foreground]]
-        loss = box_regression_loss(
+        loss = _box_regression_loss(
             self.box2box_transform,
             proposal_boxes[foreground],
             deltas,

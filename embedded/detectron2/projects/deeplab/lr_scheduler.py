@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch.optim import Optimizer
 
-from detectron2.solver.lr_scheduler import WarmupLR, _get_warmup_factor_at_iter
+from detectron2.solver.lr_scheduler import _get_warmup_factor_at_iter, _WarmupLR
 
 
-class WarmupPolyLR(WarmupLR):
+class WarmupPolyLR(_WarmupLR):
     """``base * warmup * (1 - iteration / max_iters) ** power``.
 
     Source: Chen et al., DeepLab, 2017, section 4.1.2.

@@ -10,8 +10,8 @@ from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.modeling.backbone.resnet import (
     BasicStem,
     ResNet,
-    norm_conv,
-    stages_from_config,
+    _norm_conv,
+    _stages_from_config,
 )
 
 
@@ -22,9 +22,9 @@ class DeepLabStem(CNNBlockBase):
         """Build the stem; the first two convolutions have half of ``out_channels``."""
         super().__init__(in_channels, out_channels, stride=4)
         half = out_channels // 2
-        self.conv1 = norm_conv(in_channels, half, 3, norm, stride=2, padding=1)
-        self.conv2 = norm_conv(half, half, 3, norm, stride=1, padding=1)
-        self.conv3 = norm_conv(half, out_channels, 3, norm, stride=1, padding=1)
+        self.conv1 = _norm_conv(in_channels, half, 3, norm, stride=2, padding=1)
+        self.conv2 = _norm_conv(half, half, 3, norm, stride=1, padding=1)
+        self.conv3 = _norm_conv(half, out_channels, 3, norm, stride=1, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, H / 4, W / 4)."""
@@ -52,7 +52,7 @@ def build_resnet_deeplab_backbone(cfg, input_shape: ShapeSpec) -> ResNet:
     stem = stems[r.STEM_TYPE](
         in_channels=input_shape.channels, out_channels=r.STEM_OUT_CHANNELS, norm=r.NORM
     )
-    stages = stages_from_config(
+    stages = _stages_from_config(
         cfg, res4_dilation=r.RES4_DILATION, res5_multi_grid=r.RES5_MULTI_GRID
     )
     return ResNet(stem, stages, out_features=r.OUT_FEATURES, freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT)

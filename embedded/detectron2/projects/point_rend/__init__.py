@@ -7,14 +7,12 @@ from .config import add_pointrend_config
 
 ImplicitPointRendMaskHead = absent("detectron2.projects.point_rend.ImplicitPointRendMaskHead")
 PointRendMaskHead = absent("detectron2.projects.point_rend.PointRendMaskHead")
-PointRendROIHeads = absent("detectron2.projects.point_rend.PointRendROIHeads")
 PointRendSemSegHead = absent("detectron2.projects.point_rend.PointRendSemSegHead")
 
 __all__ = [
     "ColorAugSSDTransform",
     "ImplicitPointRendMaskHead",
     "PointRendMaskHead",
-    "PointRendROIHeads",
     "PointRendSemSegHead",
     "add_pointrend_config",
 ]

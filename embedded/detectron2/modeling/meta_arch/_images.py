@@ -28,7 +28,7 @@ class ImageModel(nn.Module):
         """Where the model is."""
         return self.pixel_mean.device
 
-    def batch_images(self, batched_inputs: list[dict], backbone: Backbone) -> ImageList:
+    def _batch_images(self, batched_inputs: list[dict], backbone: Backbone) -> ImageList:
         """Normalise, then pad with zeros (the mean colour) as the backbone wants it."""
         images = [
             (item["image"].to(self.device) - self.pixel_mean) / self.pixel_std
@@ -40,7 +40,7 @@ class ImageModel(nn.Module):
             padding_constraints=backbone.padding_constraints,
         )
 
-    def batch_labels(
+    def _batch_labels(
         self, batched_inputs: list[dict], backbone: Backbone, ignore_value: int
     ) -> Tensor:
         """The ``sem_seg`` maps as (N, H, W), padded like the images with ``ignore_value``."""
@@ -52,6 +52,6 @@ class ImageModel(nn.Module):
         ).tensor
 
 
-def output_size(item: dict, image_size: tuple[int, int]) -> tuple[int, int]:
+def _output_size(item: dict, image_size: tuple[int, int]) -> tuple[int, int]:
     """(height, width) that the caller wants; by default that of the input."""
     return item.get("height", image_size[0]), item.get("width", image_size[1])
