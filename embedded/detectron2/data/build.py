@@ -245,12 +245,8 @@ def _build_sampler(cfg: CfgNode, dataset: Any) -> torchdata.Sampler:
         )
         return RepeatFactorTrainingSampler(factors, seed=cfg.SEED)
     if name == "RandomSubsetTrainingSampler":
-        return RandomSubsetTrainingSampler(
-            len(dataset),
-            cfg.DATALOADER.RANDOM_SUBSET_RATIO,  # has no default
-            seed_shuffle=cfg.SEED,
-            seed_subset=cfg.SEED,
-        )
+        # RANDOM_SUBSET_RATIO has no default. SEED does not reach this sampler.
+        return RandomSubsetTrainingSampler(len(dataset), cfg.DATALOADER.RANDOM_SUBSET_RATIO)
     if name in ("WeightedTrainingSampler", "WeightedCategoryTrainingSampler"):
         # Without its key (which has no default) this is the AttributeError of the official one.
         outside_subset(f"{name} with {cfg.DATASETS.TRAIN_REPEAT_FACTOR}")
