@@ -13,6 +13,7 @@ from dvps_d2.layers.mlp import MLP, FeedForwardLayer
 from dvps_d2.layers.norm import GroupNorm, group_norm
 from dvps_d2.layers.position import sine_position
 from dvps_d2.layers.resnet import CompactResNet
+from dvps_d2.layers.swin import SwinTransformer
 
 __all__ = [
     "MLP",
@@ -25,6 +26,7 @@ __all__ = [
     "MSDeformAttn",
     "MultiheadAttention",
     "SelfAttentionLayer",
+    "SwinTransformer",
     "attend",
     "group_norm",
     "open_empty_rows",
