@@ -30,22 +30,25 @@ except ModuleNotFoundError as error:
         name="detectron2",
     ) from error
 
-from . import backbones
+from . import backbones, swin
 from .config import add_dvps_config
 from .data import (
     build_clip_train_loader,
     build_video_test_loader,
     register_builtin,
     register_video_dataset,
+    register_video_panoptic,
 )
 from .evaluation import build_evaluator
-from .meta_arch import MinDVPS, MinVIS, VideoMetaArch
+from .meta_arch import DVIS_offline, DVIS_online, MinDVPS, MinVIS, VideoMetaArch
 from .solver import build_lr_scheduler, build_optimizer
 from .trainer import Trainer
 
 register_builtin()
 
 __all__ = [
+    "DVIS_offline",
+    "DVIS_online",
     "MinDVPS",
     "MinVIS",
     "Trainer",
@@ -59,4 +62,6 @@ __all__ = [
     "build_video_test_loader",
     "register_builtin",
     "register_video_dataset",
+    "register_video_panoptic",
+    "swin",
 ]

@@ -20,8 +20,9 @@ from dvps_d2.losses import (
 )
 from dvps_d2.panoptic import ClipFusion, FrameFusion, FusionSettings
 from dvps_d2.pipeline import DVPSPipeline
+from dvps_d2.refiner import TemporalRefiner
 from dvps_d2.segmenter import DepthDecoder, MaskedAttentionDecoder, PixelDecoder, QuerySegmenter
-from dvps_d2.tracker import FixedSlots, QueryMatching
+from dvps_d2.tracker import FixedSlots, QueryMatching, ReferringTracker
 
 ASSOCIATIONS = {"query_matching": QueryMatching, "fixed_slots": FixedSlots}
 FUSIONS = {"frame": FrameFusion, "clip": ClipFusion}
@@ -36,8 +37,13 @@ def build_pipeline(cfg: Any) -> DVPSPipeline:
     )
 
 
-def build_segmenter(cfg: Any) -> QuerySegmenter:
-    """Backbone, pixel decoder, query decoder, and depth decoder if depth is enabled."""
+def build_segmenter(cfg: Any, *, with_depth: bool = True) -> QuerySegmenter:
+    """Backbone, pixel decoder, query decoder, and depth decoder if depth is enabled.
+
+    Args:
+        cfg: the config.
+        with_depth: False leaves the depth decoder out in any case.
+    """
     head, former = cfg.MODEL.SEM_SEG_HEAD, cfg.MODEL.MASK_FORMER
     backbone = build_backbone(cfg)
     shapes = backbone.output_shape()
@@ -72,8 +78,39 @@ def build_segmenter(cfg: Any) -> QuerySegmenter:
         denoising=former.DENOISING.GROUPS > 0,
         **shared,
     )
-    depth_decoder = DepthDecoder(**shared) if cfg.MODEL.DVPS.DEPTH.ENABLED else None
+    with_depth = with_depth and cfg.MODEL.DVPS.DEPTH.ENABLED
+    depth_decoder = DepthDecoder(**shared) if with_depth else None
     return QuerySegmenter(backbone, pixel_decoder, decoder, depth_decoder)
+
+
+def build_referring_tracker(cfg: Any, *, memory_for_refiner: bool = False) -> ReferringTracker:
+    """The tracker of ``MODEL.TRACKER``, as wide as the query decoder."""
+    return ReferringTracker(
+        num_layers=cfg.MODEL.TRACKER.DECODER_LAYERS,
+        legacy_inverse_match=cfg.MODEL.TRACKER.LEGACY_INVERSE_MATCH,
+        memory_for_refiner=memory_for_refiner,
+        **_sizes_of_tracks(cfg),
+    )
+
+
+def build_temporal_refiner(cfg: Any) -> TemporalRefiner:
+    """The refiner of ``MODEL.REFINER``, as wide as the query decoder."""
+    return TemporalRefiner(
+        num_layers=cfg.MODEL.REFINER.DECODER_LAYERS,
+        feature_store=cfg.MODEL.REFINER.FEATURE_STORE,
+        **_sizes_of_tracks(cfg),
+    )
+
+
+def _sizes_of_tracks(cfg: Any) -> dict[str, Any]:
+    return {
+        "hidden_dim": cfg.MODEL.MASK_FORMER.HIDDEN_DIM,
+        "num_classes": cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
+        "mask_dim": cfg.MODEL.SEM_SEG_HEAD.MASK_DIM,
+        "num_heads": cfg.MODEL.MASK_FORMER.NHEADS,
+        "feedforward_dim": cfg.MODEL.MASK_FORMER.DIM_FEEDFORWARD,
+        "depth": cfg.MODEL.DVPS.DEPTH.ENABLED,
+    }
 
 
 def build_fusion(cfg: Any) -> FrameFusion | ClipFusion:
@@ -145,12 +182,22 @@ def _metadata(cfg: Any) -> Any:
     return metadata
 
 
-def build_criterion(cfg: Any) -> SetCriterion:
-    """Matching and losses of ``MODEL.MASK_FORMER`` and ``MODEL.DVPS.DEPTH``."""
+def build_criterion(cfg: Any, *, scope: str = "frame", keep_absent: bool = False) -> SetCriterion:
+    """Matching and losses of ``MODEL.MASK_FORMER`` and ``MODEL.DVPS.DEPTH``.
+
+    Args:
+        cfg: the config.
+        scope: what is matched, see :class:`dvps_d2.losses.HungarianMatcher`.
+        keep_absent: see :meth:`dvps_d2.losses.FrameTargets.from_clips`.
+    """
     former, depth = cfg.MODEL.MASK_FORMER, cfg.MODEL.DVPS.DEPTH
     sampling = build_mask_sampling(cfg)
     matcher = HungarianMatcher(
-        former.CLASS_WEIGHT, former.MASK_WEIGHT, former.DICE_WEIGHT, sampling=sampling
+        former.CLASS_WEIGHT,
+        former.MASK_WEIGHT,
+        former.DICE_WEIGHT,
+        sampling=sampling,
+        scope=scope,
     )
     depth_loss = None
     if depth.ENABLED:
@@ -173,6 +220,7 @@ def build_criterion(cfg: Any) -> SetCriterion:
         ),
         no_object_weight=former.NO_OBJECT_WEIGHT,
         depth_loss=depth_loss,
+        keep_absent=keep_absent,
     )
 
 

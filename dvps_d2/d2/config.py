@@ -187,6 +187,14 @@ def _add_input(cfg: CN) -> None:
     cfg.INPUT.SCALE_DEPTH = True
 
 
+    # Frames left out of training: video ids, "video id/frame id", or base names of images.
+    # (MinDVPS drops two frames with broken depth, which its paper does not name.)
+    cfg.DATASETS.EXCLUDE = []
+    # Before training: "full" opens every file once and logs statistics of classes and depth,
+    # "files" looks for missing files, "off" does nothing.
+    cfg.DATALOADER.CHECK = "full"
+
+
 def _add_solver(cfg: CN) -> None:
     # "ADAMW" or "SGD".
     cfg.SOLVER.OPTIMIZER = "ADAMW"

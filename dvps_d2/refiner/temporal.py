@@ -94,6 +94,7 @@ class TemporalRefiner(nn.Module):
         """
         return None, (state or RefinerMemory()).add(tracks, clip, self.feature_store)
 
+    @torch.no_grad()
     def finish(self, state: RefinerMemory | None) -> Iterator[tuple[TrackedQueries, Clip]]:
         """Refine the video, and give its windows back one after the other.
 

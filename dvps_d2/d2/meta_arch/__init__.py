@@ -1,6 +1,7 @@
 """Registered meta-architectures: config -> parts, dictionaries <-> carriers; no mathematics."""
 
 from .base import VideoMetaArch
+from .dvis import DVIS_offline, DVIS_online
 from .query import MinDVPS, MinVIS
 
-__all__ = ["MinDVPS", "MinVIS", "VideoMetaArch"]
+__all__ = ["DVIS_offline", "DVIS_online", "MinDVPS", "MinVIS", "VideoMetaArch"]

@@ -19,6 +19,7 @@ from dvps_d2.d2.boundary import (
     make_targets,
 )
 from dvps_d2.d2.state_keys import publish_state_keys
+from dvps_d2.d2.weights import accept_published_weights
 from dvps_d2.pipeline import DVPSPipeline
 from dvps_d2.structures import Clip, ClipTargets, PanopticTube, StreamState
 
@@ -57,6 +58,7 @@ class VideoMetaArch(nn.Module):
         self.size_divisibility = size_divisibility
         self.sky_depth = dict(sky_depth)
         self.streams = StreamBook()
+        accept_published_weights(self)
         publish_state_keys(self)
 
     @property

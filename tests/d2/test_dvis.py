@@ -1,0 +1,200 @@
+import pytest
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.evaluation import inference_on_dataset
+from detectron2.modeling import build_model
+from detectron2.utils.events import EventStorage
+
+from dvps_d2.d2 import (
+    Trainer,
+    build_clip_train_loader,
+    build_evaluator,
+    build_optimizer,
+    build_video_test_loader,
+)
+
+STAGES = {"dvis_online": "tracker", "dvis_offline": "refiner"}
+LAYERS = 2  # of tracker and refiner
+
+
+def windows(cfg, size):
+    cfg.MODEL.MASK_FORMER.TEST.WINDOW_SIZE = size
+    return [item for batch in build_video_test_loader(cfg, "toy_street_val") for item in batch]
+
+
+def stream(model, items):
+    """(video, frame) -> (ids, segments, depth) of everything that comes out, in order."""
+    out = {}
+    for item in items:
+        with torch.no_grad():
+            (result,) = model([item])
+        for frame in result["frames"]:
+            ids, info = frame["panoptic_seg"]
+            out[result["video_id"], frame["frame_id"]] = (ids, info, frame.get("depth"))
+    return out
+
+
+@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("depth", [False, True], ids=["vps", "dvps"])
+def test_the_loss_falls_and_nothing_frozen_changes(dvis_cfg, name, depth):
+    cfg = dvis_cfg(name, "MODEL.DVPS.DEPTH.ENABLED", depth, "SOLVER.BASE_LR", 0.005)
+    torch.manual_seed(0)
+    model = build_model(cfg).train()
+    optimizer = build_optimizer(cfg, model)
+    batch = next(iter(build_clip_train_loader(cfg)))
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    totals = []
+    for _ in range(12):
+        losses = model(batch)
+        totals.append(sum(losses.values()))
+        totals[-1].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert len(losses) == (4 if depth else 3) * LAYERS
+    assert all(torch.isfinite(total) for total in totals)
+    assert totals[-1] < 0.8 * totals[0]
+    changed = {k.split(".")[0] for k, v in model.state_dict().items() if not v.equal(before[k])}
+    assert changed == {STAGES[name]}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_frozen_parts_are_frozen_by_construction(dvis_cfg, name):
+    model = build_model(dvis_cfg(name))
+    trained = model.pipeline.get_submodule(STAGES[name])
+    for mode in (True, False, True):
+        model.train(mode)
+        assert trained.training == mode
+        assert not any(m.training for frozen in model.frozen for m in frozen.modules())
+    alive = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert alive == {f"pipeline.{STAGES[name]}.{n}" for n, _ in trained.named_parameters()}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_trained_parameter_gets_a_gradient_and_no_graph_is_kept(dvis_cfg, name):
+    cfg = dvis_cfg(name)
+    model = build_model(cfg).train()
+    segmented = []
+    model.pipeline.segmenter.register_forward_hook(
+        lambda module, args, out: segmented.append(out[0].queries)
+    )
+    losses = model(next(iter(build_clip_train_loader(cfg))))
+    sum(losses.values()).backward()
+    assert segmented[0].mask_features.grad_fn is None
+    assert [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_stage_before_guides_the_first_half(dvis_cfg, name):
+    cfg = dvis_cfg(name)  # 8 iterations
+    model = build_model(cfg).train()
+    batch = next(iter(build_clip_train_loader(cfg)))
+    guides = []
+    criterion = model.criterion.forward
+    model.criterion.forward = lambda *args, matched_by: (
+        guides.append(matched_by) or criterion(*args, matched_by=matched_by)
+    )
+    with EventStorage(0) as storage:
+        for iteration in (0, 3, 4):
+            storage.iter = iteration
+            model(batch)
+    assert [guide is not None for guide in guides] == [True, True, False]
+
+
+@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("scope", ["frame", "clip"])
+def test_windows_do_not_change_a_video(dvis_cfg, name, scope):
+    cfg = dvis_cfg(
+        name,
+        "MODEL.DVPS.FUSION.SCOPE", scope, "MODEL.REFINER.FEATURE_STORE", "full",
+        "MODEL.DVPS.DEPTH.ENABLED", True,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = build_model(cfg).eval().double()
+    whole = stream(model, windows(cfg, 0))
+    assert len(whole) == 12
+    assert sum(len(info) for _, info, _ in whole.values()) > 12  # not a comparison of empty maps
+    for size in (1, 4):
+        cut = stream(model, windows(cfg, size))
+        assert list(cut) == list(whole)
+        for key, (ids, info, depth) in whole.items():
+            assert torch.equal(ids, cut[key][0])
+            assert [s["id"] for s in info] == [s["id"] for s in cut[key][1]]
+            torch.testing.assert_close(depth, cut[key][2])
+    assert len(model.streams) == 0
+
+
+def test_offline_waits_for_the_end_and_needs_no_gradients(dvis_cfg):
+    cfg = dvis_cfg("dvis_offline")
+    model = build_model(cfg).eval()
+    items = windows(cfg, 4)[:2]  # one video of six frames
+    with torch.no_grad():
+        first, last = (model([item])[0] for item in items)
+    assert list(first["frames"]) == []
+    # The rest is worked out when it is asked for, here outside of no_grad.
+    assert [frame["frame_id"] for frame in last["frames"]] == [
+        frame["frame_id"] for item in items for frame in item["frames"]
+    ]
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_offline_memory_holds_half_precision_features_without_the_frames(dvis_cfg):
+    cfg = dvis_cfg("dvis_offline", "MODEL.REFINER.FEATURE_STORE", "half")
+    model = build_model(cfg).eval()
+    item = windows(cfg, 3)[0]
+    model([item])
+    ((tracks, clip),) = model.streams.open(windows(cfg, 3)[1]).state.refiner.windows
+    assert tracks.mask_features.dtype == torch.float16
+    assert clip.images.untyped_storage().nbytes() == clip.images.element_size()
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_evaluator_takes_the_output(dvis_cfg, tmp_path, name):
+    cfg = dvis_cfg(name, "MODEL.DVPS.FUSION.SCOPE", "clip")
+    model = build_model(cfg)
+    evaluator = build_evaluator(cfg, "toy_street_val", str(tmp_path))
+    results = inference_on_dataset(model, build_video_test_loader(cfg, "toy_street_val"), evaluator)
+    assert 0 <= results["vpq"]["all"] <= 100
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_plain_image_is_a_video_of_one_frame(dvis_cfg, name):
+    model = build_model(dvis_cfg(name)).eval()
+    image = torch.randint(0, 256, (3, 50, 90), dtype=torch.uint8)
+    (out,) = model([{"image": image, "height": 100, "width": 180}])
+    ids, info = out["panoptic_seg"]
+    assert ids.shape == (100, 180)
+    assert {s["id"] for s in info} == set(ids.unique().tolist()) - {0}
+
+
+def test_each_stage_starts_from_the_checkpoint_before(dvis_cfg, tmp_path):
+    previous, folder = None, tmp_path
+    for name, taken in (("minvis", ()), ("dvis_online", ("sem_seg_head",)), (
+        "dvis_offline", ("sem_seg_head", "tracker")
+    )):  # fmt: skip
+        start = [] if previous is None else ["MODEL.WEIGHTS", previous]
+        cfg = dvis_cfg(name, "SOLVER.MAX_ITER", 1, "DATASETS.TEST", "()", *start)
+        trainer = Trainer(cfg)
+        trainer.resume_or_load(resume=False)
+        trainer.train()
+        state = trainer.model.state_dict()
+        if previous is not None:
+            before = torch.load(previous, weights_only=True)["model"]
+            for part in taken:
+                keys = [key for key in before if key.startswith(part)]
+                assert keys
+                assert all(torch.equal(state[key], before[key]) for key in keys)
+        previous = f"{folder}/{name}/model_final.pth"
+    model = build_model(dvis_cfg("dvis_offline"))
+    left = DetectionCheckpointer(model).load(previous)
+    assert left["iteration"] == 0
+    assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
+
+
+def test_more_objects_than_queries_and_a_clip_longer_than_the_video(dvis_cfg):
+    cfg = dvis_cfg(
+        "dvis_online",
+        "MODEL.MASK_FORMER.NUM_OBJECT_QUERIES", 2,
+        "INPUT.SAMPLING_FRAME_NUM", 5, "INPUT.SAMPLING_FRAME_RANGE", 9,
+    )  # fmt: skip
+    losses = build_model(cfg).train()(next(iter(build_clip_train_loader(cfg))))
+    assert all(torch.isfinite(value) for value in losses.values())
