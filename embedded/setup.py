@@ -36,6 +36,5 @@ setup(
         "tensorboard",
         "fvcore>=0.1.5,<0.1.6",
         "iopath>=0.1.7,<0.1.10",
-        "packaging",
     ],
 )
