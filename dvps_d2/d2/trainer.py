@@ -25,7 +25,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .allocator import keep_freed_memory
 from .checkpoint import ModelCheckpointer
-from .data import build_clip_train_loader, build_video_test_loader
+from .data import build_clip_train_loader, build_video_test_loader, check_training_data
 from .evaluation import build_evaluator
 from .hooks import BestWeights, TrainingCost, ValidationPictures
 from .pictures import validation_sheets
@@ -160,6 +160,9 @@ class Trainer(DefaultTrainer):
         if cfg.SOLVER.NUM_THREADS > 0:
             torch.set_num_threads(cfg.SOLVER.NUM_THREADS)
         self.cfg = cfg
+        if comm.is_main_process():
+            check_training_data(cfg)
+        comm.synchronize()
         keep_freed_memory()
         torch.manual_seed(max(cfg.SEED, 0))  # one start for every process and every run
         model = self.build_model(cfg)

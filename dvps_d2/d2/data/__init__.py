@@ -9,6 +9,7 @@ from .datasets import (
 from .loaders import build_clip_train_loader, build_video_test_loader, make_windows, video_records
 from .mapper import ClipMapper, ClipSampling, WindowMapper
 from .sampling import ClipBatchSampler, VideoSampler
+from .startup import check_training_data
 
 __all__ = [
     "ClipBatchSampler",
@@ -18,6 +19,7 @@ __all__ = [
     "WindowMapper",
     "build_clip_train_loader",
     "build_video_test_loader",
+    "check_training_data",
     "make_windows",
     "register_builtin",
     "register_video_dataset",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from detectron2.data import (
@@ -12,6 +12,7 @@ from detectron2.data import (
 )
 from torch.utils.data import DataLoader, Dataset
 
+from dvps_d2.formats.records import drop_excluded
 from dvps_d2.windows import split_into_windows
 
 from .mapper import ClipMapper, WindowMapper
@@ -33,8 +34,14 @@ class ClipDataset(Dataset):
         return self.mapper(self.records[index], draw)
 
 
-def video_records(names: str | Sequence[str]) -> list[dict[str, Any]]:
+def video_records(
+    names: str | Sequence[str], *, exclude: Collection[str] = ()
+) -> list[dict[str, Any]]:
     """The records of one or several registered datasets, each marked with its dataset's name.
+
+    Args:
+        names: registered names.
+        exclude: frames to leave out: video ids, "video id/frame id", or base names of images.
 
     Raises:
         ValueError: no name, or a dataset without videos.
@@ -44,7 +51,7 @@ def video_records(names: str | Sequence[str]) -> list[dict[str, Any]]:
         raise ValueError("no dataset is named; set DATASETS.TRAIN and DATASETS.TEST")
     records = []
     for name in names:
-        found = DatasetCatalog.get(name)
+        found = drop_excluded(DatasetCatalog.get(name), exclude)
         if not found:
             raise ValueError(f"dataset {name!r} has no videos")
         records += [{**record, "dataset_name": name} for record in found]
@@ -63,7 +70,8 @@ def build_clip_train_loader(
         start_iteration: optimizer steps already done; the stream continues where an
             uninterrupted run would be.
     """
-    dataset = ClipDataset(video_records(cfg.DATASETS.TRAIN), mapper or ClipMapper.from_config(cfg))
+    records = video_records(cfg.DATASETS.TRAIN, exclude=cfg.DATASETS.EXCLUDE)
+    dataset = ClipDataset(records, mapper or ClipMapper.from_config(cfg))
     sampler = ClipBatchSampler(
         len(dataset),
         cfg.SOLVER.IMS_PER_BATCH,
