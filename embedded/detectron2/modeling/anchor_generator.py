@@ -18,6 +18,7 @@ ANCHOR_GENERATOR_REGISTRY = Registry("ANCHOR_GENERATOR")
 ANCHOR_GENERATOR_REGISTRY.__doc__ = "Classes (cfg, list of ShapeSpec) that make anchors."
 
 RotatedAnchorGenerator = absent("detectron2.modeling.anchor_generator.RotatedAnchorGenerator")
+ANCHOR_GENERATOR_REGISTRY.register(RotatedAnchorGenerator)
 
 
 class BufferList(nn.Module):

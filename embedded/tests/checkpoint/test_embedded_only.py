@@ -13,17 +13,22 @@ from detectron2.checkpoint import DetectionCheckpointer  # noqa: E402
 
 
 class Evil:
-    """Runs a command when unpickled by the ordinary unpickler."""
+    """Makes a folder when unpickled by the ordinary unpickler."""
+
+    def __init__(self, folder):
+        self.folder = folder
 
     def __reduce__(self):
-        return os.system, ("touch /tmp/should_not_exist",)
+        return os.mkdir, (self.folder,)
 
 
 def test_a_pickle_that_runs_code_is_refused(tmp_path):
     path = tmp_path / "x.pkl"
-    path.write_bytes(pickle.dumps({"model": {"weight": Evil()}, "__author__": "me"}))
+    folder = str(tmp_path / "made")
+    path.write_bytes(pickle.dumps({"model": {"weight": Evil(folder)}, "__author__": "me"}))
     with pytest.raises(pickle.UnpicklingError, match="does not belong in a file of weights"):
         DetectionCheckpointer(nn.Linear(1, 1)).load(str(path))
+    assert not os.path.exists(folder)
 
 
 def test_a_pickle_of_an_unknown_encoding_is_refused(tmp_path):

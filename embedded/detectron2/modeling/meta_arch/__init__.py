@@ -11,6 +11,9 @@ FCOS = absent("detectron2.modeling.meta_arch.FCOS")
 DenseDetector = absent("detectron2.modeling.meta_arch.DenseDetector")
 ProposalNetwork = absent("detectron2.modeling.meta_arch.ProposalNetwork")
 RetinaNet = absent("detectron2.modeling.meta_arch.RetinaNet")
+# Known by name, as in Detectron2, and refused when built.
+for _outside in (ProposalNetwork, RetinaNet):
+    META_ARCH_REGISTRY.register(_outside)
 
 __all__ = [
     "FCOS",

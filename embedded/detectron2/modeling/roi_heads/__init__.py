@@ -25,6 +25,9 @@ ROI_KEYPOINT_HEAD_REGISTRY = absent("detectron2.modeling.roi_heads.ROI_KEYPOINT_
 RROIHeads = absent("detectron2.modeling.roi_heads.RROIHeads")
 Res5ROIHeads = absent("detectron2.modeling.roi_heads.Res5ROIHeads")
 build_keypoint_head = absent("detectron2.modeling.roi_heads.build_keypoint_head")
+# Known by name, as in Detectron2, and refused when built.
+for _outside in (CascadeROIHeads, RROIHeads, Res5ROIHeads):
+    ROI_HEADS_REGISTRY.register(_outside)
 
 __all__ = [
     "ROI_BOX_HEAD_REGISTRY",

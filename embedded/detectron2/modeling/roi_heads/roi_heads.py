@@ -26,10 +26,7 @@ ROI_HEADS_REGISTRY.__doc__ = "Classes (cfg, input_shape): per-region computation
 
 def build_roi_heads(cfg, input_shape: dict[str, ShapeSpec]) -> nn.Module:
     """Build ``cfg.MODEL.ROI_HEADS.NAME`` for these feature maps."""
-    name = cfg.MODEL.ROI_HEADS.NAME
-    if name in ("Res5ROIHeads", "CascadeROIHeads", "RROIHeads") and name not in ROI_HEADS_REGISTRY:
-        outside_subset(f"ROI_HEADS.NAME {name} (StandardROIHeads is there)")
-    return ROI_HEADS_REGISTRY.get(name)(cfg, input_shape)
+    return ROI_HEADS_REGISTRY.get(cfg.MODEL.ROI_HEADS.NAME)(cfg, input_shape)
 
 
 def select_foreground_proposals(
