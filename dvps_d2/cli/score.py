@@ -83,6 +83,8 @@ def run(args: argparse.Namespace) -> int:
         refused, problems = str(stop), Problems(keep_going=args.keep_going)
         protocol = choose_protocol(args, as_published=False)
         dataset = load_dataset(args, problems, script=False)
+    unnamed = tuple(i for i, name in enumerate(dataset.classes.names) if not name)
+    protocol = replace(protocol, left_out=(*protocol.left_out, *unnamed))
     scores = count_dataset(dataset, protocol, problems, workers=args.workers)
     if not scores:
         raise ValueError("nothing could be scored:\n" + "\n".join(problems.lines))

@@ -60,7 +60,9 @@ def bootstrap(
     return result
 
 
-def _tubes(weights, videos: list[TubeCounts], protocol: Protocol, classes: ClassSet) -> dict:
+def _tubes(
+    weights: np.ndarray, videos: list[TubeCounts], protocol: Protocol, classes: ClassSet
+) -> dict:
     total = TubeCounts(
         *(_resum(weights, [getattr(v, f.name) for v in videos]) for f in fields(TubeCounts))
     )
@@ -92,17 +94,17 @@ def _group_means(total: TubeCounts, protocol: Protocol, classes: ClassSet) -> np
     if protocol.nan_without_tp:
         quality = np.where(counted & (total.tp == 0), np.nan, quality)
     things = np.isin(np.arange(len(classes)), classes.thing_ids)
-    anything = total.occurs.any(axis=-1)
+    anything = np.asarray(total.occurs).any(axis=-1, keepdims=True)
     means = []
     for members in (np.ones_like(things), things, ~things):
-        chosen = counted & members & anything[..., None]
+        chosen = counted & members & anything
         number = chosen.sum(axis=-1)
         sums = np.where(chosen, quality, 0).sum(axis=-1)
         means.append(np.divide(sums, number, out=np.full(sums.shape, np.nan), where=number > 0))
     return np.stack(means, axis=1)
 
 
-def _stq(weights, videos: Sequence[Counts], protocol: Protocol) -> dict:
+def _stq(weights: np.ndarray, videos: Sequence[Counts], protocol: Protocol) -> dict:
     parts = {f.name: [getattr(v.stq, f.name) for v in videos] for f in fields(StqCounts)}
     sums = {name: _resum(weights, values) for name, values in parts.items()}
     rows = [StqCounts(*(sums[f.name][i] for f in fields(StqCounts))) for i in range(len(weights))]
@@ -120,7 +122,7 @@ def _stq(weights, videos: Sequence[Counts], protocol: Protocol) -> dict:
     return result
 
 
-def _depth(weights, videos: Sequence[Counts]) -> dict:
+def _depth(weights: np.ndarray, videos: Sequence[Counts]) -> dict:
     sums = _resum(weights, [v.depth.sums for v in videos])
     images = _resum(weights, [v.depth.images for v in videos])[:, None]
     means = np.divide(sums, images, out=np.full(sums.shape, np.nan), where=images > 0)

@@ -77,6 +77,29 @@ def metres(depth: np.ndarray) -> np.ndarray:
     return depth / PNG_UNITS if depth.dtype == np.uint16 else depth
 
 
+def resize_depth(depth: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """(H, W) depth -> (h, w) float64 by bilinear interpolation; corner pixels stay corner pixels.
+
+    Args:
+        depth: (H, W), any unit.
+        size: (h, w).
+    """
+    (rows, row_share), (columns, column_share) = (
+        _positions(old, new) for old, new in zip(depth.shape, size, strict=True)
+    )
+    below = np.minimum(rows + 1, depth.shape[0] - 1)
+    right = np.minimum(columns + 1, depth.shape[1] - 1)
+    upper = depth[rows] * (1.0 - row_share[:, None]) + depth[below] * row_share[:, None]
+    return upper[:, columns] * (1.0 - column_share) + upper[:, right] * column_share
+
+
+def _positions(old: int, new: int) -> tuple[np.ndarray, np.ndarray]:
+    """Source pixel to the left of every target pixel, and how far beyond it the target lies."""
+    places = np.linspace(0, old - 1, new)
+    left = np.floor(places).astype(int)
+    return left, places - left
+
+
 def clamp_truth(truth: np.ndarray, max_depth: float | None) -> np.ndarray:
     """Truth depth with values above ``max_depth`` (metres) replaced by it; None = as it is."""
     return truth if max_depth is None else np.minimum(metres(truth), max_depth)
@@ -103,7 +126,7 @@ def depth_measures(pred: np.ndarray, truth: np.ndarray) -> dict[str, float] | No
     sums, number = np.zeros(9), 0
     for rows in _row_blocks(truth.shape[0]):
         valid = truth[rows] > 0
-        known = np.count_nonzero(valid)
+        known = int(np.count_nonzero(valid))
         if known:
             sums += _sum_errors(pred[rows], truth[rows], valid, valid.size - known)
         number += known
@@ -229,7 +252,9 @@ def count_depth(
     return DepthCounts(np.array([values[m] for m in MEASURES]), 1, 0, inliers, valid, rel_sum)
 
 
-def _count_inliers(pred, truth, ratios) -> tuple[np.ndarray, int]:
+def _count_inliers(
+    pred: np.ndarray, truth: np.ndarray, ratios: Sequence[float]
+) -> tuple[np.ndarray, int]:
     """Pixels within each ratio, and pixels with truth."""
     check_sizes(pred, truth)
     inliers, known = np.zeros(len(ratios), np.int64), int(np.count_nonzero(truth > 0))

@@ -7,6 +7,7 @@ The counting itself is the same for all of them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Protocol:
         wrap_depth: depth differences wrap around in uint16, as in the published scripts when a
             recent Pillow reads the PNGs.
         pooled_abs_rel: abs_rel is taken over all pixels of a video, then averaged over videos.
-        split_videos: False takes all frames as one video.
+        resize_depth: predicted depth of another size is resized to that of the truth.
         as_published: whether the quirks of the published script are on.
         decimals: digits after the point in printed percentages.
     """
@@ -92,7 +93,7 @@ class Protocol:
     max_depth: float | None = None
     wrap_depth: bool = False
     pooled_abs_rel: bool = False
-    split_videos: bool = True
+    resize_depth: bool = False
     as_published: bool = False
     decimals: int = 2
     published: dict = field(default_factory=dict, repr=False, compare=False)
@@ -155,6 +156,13 @@ _DVPS = Protocol(
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
+        replace(
+            _VPS,
+            name="pq",
+            title="PQ on single frames",
+            source="Kirillov et al., Panoptic Segmentation, CVPR 2019",
+            windows=(1,),
+        ),
         _VPS,
         replace(
             _VPS,
@@ -185,7 +193,7 @@ PROTOCOLS: dict[str, Protocol] = {
             title="SemKITTI-DVPS: DVPQ, relative depth error <= lambda",
             windows=(1, 5, 10, 20),
             decimals=1,
-            published={"epsilon": 1e-10, "split_videos": False},
+            published={"epsilon": 1e-10},
         ),
         Protocol(
             name="semkitti_dstq",
@@ -194,7 +202,7 @@ PROTOCOLS: dict[str, Protocol] = {
             metrics=("stq", "dstq"),
             drop_void=True,
             inlier_ratios=(1.25,),
-            published={"void_column": True},
+            published={"void_column": True, "resize_depth": True},
         ),
         Protocol(
             name="kitti_step",
@@ -208,7 +216,7 @@ PROTOCOLS: dict[str, Protocol] = {
 }
 
 
-def get_protocol(name: str, *, as_published: bool = False, **changes: object) -> Protocol:
+def get_protocol(name: str, *, as_published: bool = False, **changes: Any) -> Protocol:
     """Look a protocol up, optionally as its published script behaves, with some fields changed.
 
     Raises:

@@ -23,11 +23,13 @@ def format_result(result: dict, decimals: int = 2) -> str:
             lines += ["", _score_line(name.upper(), result[name], decimals)]
     if "depth" in result:
         lines += ["", _depth_line(result["depth"])]
+    if "ci" in result:
+        lines += ["", *_interval_lines(result["ci"], decimals)]
     notes = _notes(result)
-    return "\n".join(lines + ([""] + notes if notes else []))
+    return "\n".join([*lines, "", *notes] if notes else lines)
 
 
-def _lambdas(result: dict):
+def _lambdas(result: dict) -> list[tuple[str, dict]]:
     return [(k, v) for k, v in result.get("dvpq", {}).items() if k != "mean"]
 
 
@@ -59,6 +61,26 @@ def _depth_line(depth: dict) -> str:
         if name not in ("images", "skipped", "reason")
     ]
     return f"{'depth':<24}" + "  ".join(values)
+
+
+def _interval_lines(ci: dict, decimals: int) -> list[str]:
+    if "reason" in ci:
+        return [f"no intervals: {ci['reason']}"]
+    lines = [f"{100 * ci['level']:g} % intervals, {ci['samples']} bootstraps over videos"]
+    rows = [
+        ("VPQ mean", ci.get("vpq", {}).get("mean")),
+        ("DVPQ mean", ci.get("dvpq", {}).get("mean")),
+    ]
+    rows += [(name.upper(), ci.get(name)) for name in ("stq", "dstq")]
+    for title, values in rows:
+        if values:
+            shown = [f"{k} {_range(v, decimals)}" for k, v in values.items()]
+            lines.append(f"  {title:<22}" + "  ".join(shown))
+    return lines
+
+
+def _range(interval: list[float] | None, decimals: int) -> str:
+    return "-" if interval is None else "..".join(_percent(v, decimals) for v in interval)
 
 
 def _notes(result: dict) -> list[str]:

@@ -80,7 +80,7 @@ def tube_cell(counts: TubeCounts, protocol: Protocol, classes: ClassSet) -> dict
     pq, sq, rq = counts.qualities(protocol.epsilon)
     counted = counted_classes(counts, protocol, len(classes))
     members = _members(classes)
-    cell = {
+    cell: dict = {
         group: _average(pq, sq, rq, counts, counted & members[group], protocol) for group in GROUPS
     }
     without = counted & (counts.tp == 0)
@@ -109,7 +109,14 @@ def counted_classes(counts: TubeCounts, protocol: Protocol, num_classes: int) ->
     return counted & ~np.isin(np.arange(num_classes), protocol.left_out)
 
 
-def _average(pq, sq, rq, counts: TubeCounts, members: np.ndarray, protocol: Protocol) -> dict:
+def _average(
+    pq: np.ndarray,
+    sq: np.ndarray,
+    rq: np.ndarray,
+    counts: TubeCounts,
+    members: np.ndarray,
+    protocol: Protocol,
+) -> dict:
     number = int(members.sum())
     if number == 0 or not counts.occurs.any():
         reason = "no tube in truth or prediction"
@@ -148,7 +155,7 @@ def _stq(counts: Counts, protocol: Protocol, classes: ClassSet) -> dict:
 
 def _stq_scores(counts: Counts, protocol: Protocol) -> dict:
     stq, aq, sq = counts.stq.scores(void_column=protocol.void_column)
-    scores = {"stq": finite(stq), "aq": finite(aq), "sq": finite(sq)}
+    scores: dict = {"stq": finite(stq), "aq": finite(aq), "sq": finite(sq)}
     if scores["aq"] is None:
         scores["reason"] = "no object with a track in the truth"
     if scores["sq"] is None:

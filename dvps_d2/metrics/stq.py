@@ -38,8 +38,8 @@ class StqCounts:
     @classmethod
     def zeros(cls, num_classes: int) -> StqCounts:
         """Nothing counted yet."""
-        empty = [np.zeros(num_classes + 1, np.int64) for _ in range(3)]
-        return cls(*empty, 0.0, 0)
+        common, truth, pred = np.zeros((3, num_classes + 1), np.int64)
+        return cls(common, truth, pred, 0.0, 0)
 
     def __add__(self, other: StqCounts) -> StqCounts:
         return StqCounts(
@@ -82,7 +82,7 @@ class StqCounter:
         self._is_thing = np.zeros(self.num_classes + 1, bool)
         self._is_thing[list(classes.thing_ids)] = True
         self._sums = np.zeros((3, self.num_classes + 1), np.int64)
-        self._pairs: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._pairs: list[Pairs] = []
         self._first_id: int | None = None
 
     def add(self, table: FrameTable) -> None:
@@ -112,7 +112,8 @@ class StqCounter:
         association, tubes = 0.0, 0
         if self._pairs:
             association, tubes = _association(*_merge(self._pairs))
-        return StqCounts(*self._sums, association, tubes)
+        common, truth, pred = self._sums
+        return StqCounts(common, truth, pred, association, tubes)
 
     def _classes(self, segments: Segments, index: np.ndarray) -> np.ndarray:
         """Class of every pair on one side; anything without one is K, the void class."""
@@ -120,7 +121,9 @@ class StqCounter:
         known &= segments.roles != HIDDEN
         return _take(np.where(known, segments.class_ids, self.num_classes), index, self.num_classes)
 
-    def _add_classes(self, truth_class, pred_class, pixels) -> None:
+    def _add_classes(
+        self, truth_class: np.ndarray, pred_class: np.ndarray, pixels: np.ndarray
+    ) -> None:
         labelled = truth_class < self.num_classes
         truth_class, pred_class, pixels = (
             values[labelled] for values in (truth_class, pred_class, pixels)
@@ -144,19 +147,22 @@ class StqCounter:
         return np.where(self._is_thing[classes], _take(joint, index, _NO_TUBE), _NO_TUBE)
 
 
-def _take(values: np.ndarray, index: np.ndarray, missing) -> np.ndarray:
+def _take(values: np.ndarray, index: np.ndarray, missing: int) -> np.ndarray:
     """values[index], and ``missing`` where the index is VOID or UNLISTED."""
     return np.append(values, np.asarray(missing, values.dtype))[np.maximum(index, VOID)]
 
 
-def _merge(pairs):
+Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]  # true tube, predicted tube, pixels
+
+
+def _merge(pairs: list[Pairs]) -> Pairs:
     truth, pred, pixels = (np.concatenate(column) for column in zip(*pairs, strict=True))
     distinct_truth, distinct_pred, rows = distinct_pairs(truth, pred)
     sums = np.bincount(rows, weights=pixels, minlength=len(distinct_truth))
     return distinct_truth, distinct_pred, sums.astype(np.int64)
 
 
-def _association(truth, pred, pixels) -> tuple[float, int]:
+def _association(truth: np.ndarray, pred: np.ndarray, pixels: np.ndarray) -> tuple[float, int]:
     """Sum of association qualities over true tubes, and their number."""
     _, truth_row = np.unique(truth, return_inverse=True)
     _, pred_row = np.unique(pred, return_inverse=True)

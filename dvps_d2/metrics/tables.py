@@ -215,7 +215,9 @@ class Listing:
         areas = counted if self.areas is None else self.areas
         return Segments(self.ids, self.class_ids, self.ids, areas, roles), rows
 
-    def _check(self, ids, areas, rows, counted) -> None:
+    def _check(
+        self, ids: np.ndarray, areas: np.ndarray, rows: np.ndarray, counted: np.ndarray
+    ) -> None:
         if (rows == UNLISTED).any():
             bad = int(np.flatnonzero(rows == UNLISTED)[0])
             raise ValueError(
@@ -340,7 +342,9 @@ def joint_map(
     return LabelMap(ids, Coding(2**JOINT_SHIFT, (void,), (), crowd_classes, num_classes))
 
 
-def _read_side(side, label: LabelMap, ids, totals):
+def _read_side(
+    side: str, label: LabelMap, ids: np.ndarray, totals: np.ndarray
+) -> tuple[Segments, np.ndarray]:
     distinct, inverse = np.unique(ids - label.offset, return_inverse=True)
     areas = np.bincount(inverse, weights=totals, minlength=len(distinct)).astype(np.int64)
     try:

@@ -7,7 +7,9 @@ of the same class match when their IoU is above one half; matches are then uniqu
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +44,7 @@ class TubeCounts:
             self.iou + other.iou, self.tp + other.tp, self.fp + other.fp, self.fn + other.fn
         )
 
-    def __getitem__(self, index) -> TubeCounts:
+    def __getitem__(self, index: Any) -> TubeCounts:
         return TubeCounts(self.iou[index], self.tp[index], self.fp[index], self.fn[index])
 
     def qualities(self, epsilon: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -167,7 +169,7 @@ def match_tubes(window: _Window, num_classes: int, min_truth_pixels: int = 0) ->
     )
 
 
-def _excused_area(window: _Window, t, p, inter) -> np.ndarray:
+def _excused_area(window: _Window, t: np.ndarray, p: np.ndarray, inter: np.ndarray) -> np.ndarray:
     """(N, D) pixels of every predicted tube on crowd of its class or on hidden truth."""
     role = window.truth_role[t]
     if not role.any():
@@ -178,7 +180,9 @@ def _excused_area(window: _Window, t, p, inter) -> np.ndarray:
     return _sum_rows(inter[crowd], p[crowd], len(window.pred_class))
 
 
-def _stack(tables: list[FrameTable], kept: list[np.ndarray], lengths: list[int], protocol):
+def _stack(
+    tables: list[FrameTable], kept: list[np.ndarray], lengths: list[int], protocol: Protocol
+) -> Iterator[_Window]:
     """Yield one ``_Window`` for every length: the newest frame and those before it.
 
     Frames are newest first, so the window of length k is a prefix of everything that is stacked

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
-from dvps_d2.metrics.depth import DepthCounts, clamp_truth, count_depth, error_levels, metres
+from dvps_d2.metrics.depth import (
+    DepthCounts,
+    clamp_truth,
+    count_depth,
+    error_levels,
+    metres,
+    resize_depth,
+)
 from dvps_d2.metrics.protocols import ClassSet, Protocol
 from dvps_d2.metrics.stq import StqCounter, StqCounts
 from dvps_d2.metrics.tables import FrameTable, LabelMap, check_maps, frame_table
@@ -70,6 +78,8 @@ def count_frame(
     check_maps(truth.ids, pred.ids)
     levels, num_levels, depth = None, 1, None
     if protocol.needs_depth:
+        if protocol.resize_depth and truth_depth is not None and pred_depth is not None:
+            pred_depth = _resized(pred_depth, truth_depth.shape)
         _check_depth(protocol, truth_depth, pred_depth, truth.ids.shape)
         truth_depth, pred_depth = _in_one_unit(protocol, truth_depth, pred_depth)
     if protocol.thresholds:
@@ -153,7 +163,12 @@ def empty_counts(protocol: Protocol, classes: ClassSet) -> Counts:
     return Counts(counts.tubes, counts.stq, counts.depth, 0, 0)
 
 
-def _check_depth(protocol: Protocol, truth_depth, pred_depth, shape) -> None:
+def _check_depth(
+    protocol: Protocol,
+    truth_depth: np.ndarray | None,
+    pred_depth: np.ndarray | None,
+    shape: tuple[int, ...],
+) -> None:
     for name, depth in (("truth_depth", truth_depth), ("pred_depth", pred_depth)):
         if depth is None:
             raise ValueError(
@@ -164,11 +179,17 @@ def _check_depth(protocol: Protocol, truth_depth, pred_depth, shape) -> None:
             raise ValueError(f"{name} is {depth.shape} but the label maps are {shape}")
 
 
-def _in_one_unit(protocol: Protocol, truth_depth, pred_depth):
+def _resized(depth: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    return depth if depth.shape == size else resize_depth(metres(depth), size)
+
+
+def _in_one_unit(
+    protocol: Protocol, truth_depth: np.ndarray, pred_depth: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     if protocol.max_depth is None and truth_depth.dtype == pred_depth.dtype:
         return truth_depth, pred_depth
     return clamp_truth(metres(truth_depth), protocol.max_depth), metres(pred_depth)
 
 
-def _add(a, b):
+def _add(a: Any, b: Any) -> Any:
     return b if a is None else a if b is None else a + b

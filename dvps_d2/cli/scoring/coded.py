@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,7 @@ SCRIPT_FRAMES = 6  # frames per sequence that the Cityscapes-DVPS script assumes
 KITTI_STEP_THINGS = (11, 13)  # person and car
 
 Key = tuple[str, str]  # sequence, frame
+Files = Mapping[Key, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ class CodedLayout:
         """
         truth = self._index(truth_dir, self.truth_kinds, "truth")
         pred = self._index(pred_dir, self.pred_kinds, "predictions")
-        depths: dict[str, Mapping[Key, tuple[str, ...]]] = {"truth": {}, "pred": {}}
+        depths: dict[str, Files] = {"truth": {}, "pred": {}}
         if depth_pred is not None:
             depths["truth"] = self._index(depth_truth or truth_dir, (self.truth_depth,), "depth")
             depths["pred"] = self._index(depth_pred, (self._depth_kind(depth_pred),), "depth")
@@ -247,14 +248,16 @@ class CodedLayout:
         names = self._names(folder, "depth predictions")
         return r"depth" if any("depth" in os.path.basename(name) for name in names) else r"\.png$"
 
-    def _check_kinds(self, frames, kinds, folder: str, problems: Problems) -> None:
+    def _check_kinds(
+        self, frames: Files, kinds: tuple[str, ...], folder: str, problems: Problems
+    ) -> None:
         for files in frames.values():
             if len(files) < len(kinds):
                 problems.add(f"{files[0]} stands alone: expected {' and '.join(kinds)}")
             elif len(files) > len(kinds):
                 problems.add(f"{folder}: {len(files)} files for one frame: {', '.join(files)}")
 
-    def _check_script(self, truth, pred) -> None:
+    def _check_script(self, truth: Files, pred: Files) -> None:
         if self.script_frames is None:
             return
         for frames in (truth, pred):
@@ -265,22 +268,22 @@ class CodedLayout:
                     )
 
 
-def _pair(truth, files, problems: Problems, folder: str, *, tolerant: bool) -> dict:
+def _pair(
+    truth: Files, files: Files, problems: Problems, folder: str, *, tolerant: bool
+) -> dict[Key, tuple[str, ...]]:
     """Files of every frame of the truth: by frame number, or by order inside a sequence."""
     if not files:
         return {}
     if truth.keys() & files.keys():
-        extra = () if tolerant else files.keys() - truth.keys()
+        extra = set() if tolerant else files.keys() - truth.keys()
         missing = truth.keys() - files.keys()
-        names = [["_".join(key) for key in keys] for keys in (missing, extra)]
-        report_unpaired(problems, *names, len(truth), folder)
+        report_unpaired(problems, _names(missing), _names(extra), len(truth), folder)
         return dict(files)
-    found = {}
+    found: dict[Key, tuple[str, ...]] = {}
     theirs = _by_sequence(files)
     ours = _by_sequence(truth)
     if not ours.keys() & theirs.keys():
-        names = [["_".join(key) for key in keys] for keys in (truth, files)]
-        report_unpaired(problems, *names, len(truth), folder)
+        report_unpaired(problems, _names(truth), _names(files), len(truth), folder)
     for sequence, keys in ours.items():
         other = theirs.get(sequence, [])
         if len(other) != len(keys):
@@ -291,6 +294,10 @@ def _pair(truth, files, problems: Problems, folder: str, *, tolerant: bool) -> d
             continue
         found |= {key: files[match] for key, match in zip(keys, other, strict=True)}
     return found
+
+
+def _names(keys: Iterable[Key]) -> list[str]:
+    return ["_".join(key) for key in keys]
 
 
 def _by_sequence(frames: Mapping[Key, object]) -> dict[str, list[Key]]:

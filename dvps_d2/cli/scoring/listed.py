@@ -28,6 +28,8 @@ from dvps_d2.metrics import LabelMap, Listing
 
 logger = logging.getLogger(__name__)
 
+Pair = tuple[Annotation, Annotation | None]  # truth and prediction of a frame
+
 SCRIPT_FRAMES = 6  # labelled frames per video that the Cityscapes-VPS script assumes
 
 
@@ -54,7 +56,7 @@ class ListedReader:
         """Decode a predicted label map."""
         return self._read(side, None, slot=1, strict=True)
 
-    def _read(self, side: Side, areas: np.ndarray | None, *, slot: int, strict: bool):
+    def _read(self, side: Side, areas: np.ndarray | None, *, slot: int, strict: bool) -> LabelMap:
         ids, classes, crowd, _ = side.segments.T
         unknown = [i for i, c in enumerate(classes) if int(c) not in self.categories]
         if strict and unknown:
@@ -132,7 +134,9 @@ class ListedLayout:
         listed = [Video(video_id, tuple(frames)) for video_id, frames in videos.items()]
         return Dataset(listed, reader, truth.classes)
 
-    def _pair_by_position(self, truth, predictions) -> list[tuple]:
+    def _pair_by_position(
+        self, truth: list[Annotation], predictions: list[Annotation]
+    ) -> list[Pair]:
         if self.nested:
             return _pair_inside_videos(truth, predictions)
         if len(predictions) < len(truth):
@@ -149,7 +153,9 @@ class ListedLayout:
             truth[i // length * length].video_id if i < whole else None for i in range(len(truth))
         ]
 
-    def _truth_files(self, truth, folder: str, problems: Problems, *, script: bool) -> list:
+    def _truth_files(
+        self, truth: list[Annotation], folder: str, problems: Problems, *, script: bool
+    ) -> list[str | None]:
         names = _existing(folder, "truth", truth, nested=self.nested)
         found = [next((n for n in a.files if n in names), None) for a in truth]
         for annotation, name in zip(truth, found, strict=True):
@@ -160,13 +166,15 @@ class ListedLayout:
             found.sort()  # the script sorts the PNGs, whatever the order of the JSON
         return [None if name is None else os.path.join(folder, name) for name in found]
 
-    def _pred_files(self, pairs, folder: Path, problems: Problems, *, script: bool) -> list:
+    def _pred_files(
+        self, pairs: list[Pair], folder: Path, problems: Problems, *, script: bool
+    ) -> list[str | None]:
         truth = [annotation for annotation, _ in pairs]
         names = _existing(str(folder), "predictions", truth, nested=self.nested)
         found = []
         for annotation, prediction in pairs:
-            wanted = annotation.files[:1] if self.nested else _png_names(annotation)
-            name = next((n for n in wanted if n in names), None)
+            candidates = annotation.files[:1] if self.nested else _png_names(annotation)
+            name = next((n for n in candidates if n in names), None)
             found.append(None if prediction is None else name)
         absent = [
             annotation.files[0] if self.nested else f"{annotation.aliases[0]}.png"
@@ -179,8 +187,8 @@ class ListedLayout:
         return [None if name is None else os.path.join(folder, name) for name in found]
 
 
-def _png_names(annotation: Annotation) -> list[str]:
-    return [f"{alias}.png" for alias in annotation.aliases]
+def _png_names(annotation: Annotation) -> tuple[str, ...]:
+    return tuple(f"{alias}.png" for alias in annotation.aliases)
 
 
 def _existing(folder: str, what: str, truth: list[Annotation], *, nested: bool) -> set[str]:
@@ -197,9 +205,9 @@ def _existing(folder: str, what: str, truth: list[Annotation], *, nested: bool) 
     return names
 
 
-def _pair_inside_videos(truth, predictions) -> list[tuple]:
+def _pair_inside_videos(truth: list[Annotation], predictions: list[Annotation]) -> list[Pair]:
     by_video = _by_video(predictions)
-    pairs = []
+    pairs: list[Pair] = []
     for video_id, frames in _by_video(truth).items():
         found = by_video.get(video_id, [])
         if len(found) != len(frames):
@@ -210,7 +218,9 @@ def _pair_inside_videos(truth, predictions) -> list[tuple]:
     return pairs
 
 
-def _pair_by_name(truth, predictions, path: str, problems: Problems) -> list[tuple]:
+def _pair_by_name(
+    truth: list[Annotation], predictions: list[Annotation], path: str, problems: Problems
+) -> list[Pair]:
     """(annotation, prediction or None) for every frame of the truth."""
     if not any(prediction.aliases for prediction in predictions):
         if len(predictions) != len(truth):
@@ -228,7 +238,8 @@ def _pair_by_name(truth, predictions, path: str, problems: Problems) -> list[tup
                 problems.add(f"{path}: two annotations for {prediction.name}")
                 break
     nested = any(prediction.video_id for prediction in predictions)
-    pairs, used = [], set()
+    pairs: list[Pair] = []
+    used = set()
     for annotation in truth:
         keys = [(annotation.video_id if nested else "", alias) for alias in annotation.aliases]
         match = next((found[key] for key in keys if key in found), None)

@@ -74,7 +74,9 @@ def _buffer(size: tuple[int, int], slot: int) -> np.ndarray:
     return _buffers[slot]
 
 
-def _decode_fast(path, color_type: int, bits: int, pixel_format: str) -> np.ndarray | None:
+def _decode_fast(
+    path: str | os.PathLike[str], color_type: int, bits: int, pixel_format: str
+) -> np.ndarray | None:
     """Decode with Wuffs; None when it is not there, or not sure about the file."""
     wuffs = _wuffs()
     if wuffs is None or not os.path.isfile(path):

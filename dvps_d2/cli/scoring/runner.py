@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import sys
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,6 +16,9 @@ from dvps_d2.cli.scoring.png import read_grey16
 from dvps_d2.metrics import Counts, FrameCounts, Protocol, VideoCounter, count_frame
 
 CHUNK = 4  # frames that a process takes at a time
+
+
+Outcome = tuple[FrameCounts | None, str | None]  # the counts of a frame, or what is wrong
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +63,6 @@ def count_dataset(
     return scores
 
 
-Outcome = tuple[FrameCounts | None, str | None]
-
-
 def count_files(frame: Frame, reader: Reader, protocol: Protocol) -> Outcome:
     """Decode and count one frame: its counts, or what is wrong with it."""
     try:
@@ -103,9 +103,11 @@ def _counted_frames(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _in_order(pool: ProcessPoolExecutor, chunks: Iterable[list[Frame]], ahead: int):
+def _in_order(
+    pool: ProcessPoolExecutor, chunks: Iterable[list[Frame]], ahead: int
+) -> Iterator[Outcome]:
     """Outcomes in the order of the chunks, with at most ``ahead`` chunks under way."""
-    waiting = []
+    waiting: list[Future[list[Outcome]]] = []
     for chunk in chunks:
         waiting.append(pool.submit(_count_chunk, chunk))
         if len(waiting) >= ahead:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
-from dvps_d2.formats import READERS
+from dvps_d2.formats import READERS, FrameRecord, VideoRecord
 from dvps_d2.metrics import (
     ClassSet,
     Counts,
@@ -59,7 +60,7 @@ class VideoPanopticEvaluator(DatasetEvaluator):
         self._reader = READERS[metadata.reader]
         table = self._reader.categories
         self._classes = ClassSet(tuple(table.names), tuple(table.thing_ids))
-        self._records: dict[str, Mapping[str, Any]] | None = None
+        self._records: dict[str, VideoRecord] | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -140,7 +141,7 @@ class VideoPanopticEvaluator(DatasetEvaluator):
             self._done.add(video_id)
             del self._running[video_id]
 
-    def _count(self, counter: VideoCounter, truth: Mapping, frame: Mapping) -> None:
+    def _count(self, counter: VideoCounter, truth: FrameRecord, frame: Mapping) -> None:
         label = self._reader.read_panoptic(truth)
         ids, segments_info = frame["panoptic_seg"]
         # Track 0 inside a thing class is a region of objects that were not told apart.
@@ -156,7 +157,7 @@ class VideoPanopticEvaluator(DatasetEvaluator):
             }
         counter.count(truth_map, LabelMap(_to_numpy(ids), listing), **depths)
 
-    def _read_depth(self, truth: Mapping, shape: tuple[int, int]) -> np.ndarray:
+    def _read_depth(self, truth: FrameRecord, shape: tuple[int, int]) -> np.ndarray:
         if truth["depth_file_name"] is None:  # nothing measured: no pixel is judged by depth
             return np.zeros(shape, np.float32)
         return self._reader.read_depth(truth)
@@ -174,7 +175,7 @@ class VideoPanopticEvaluator(DatasetEvaluator):
         kept = tuple(name for name in self.protocol.metrics if name not in DEPTH_METRICS)
         return replace(self.protocol, metrics=kept)
 
-    def _record(self, video_id: str) -> Mapping[str, Any]:
+    def _record(self, video_id: str) -> VideoRecord:
         if self._records is None:  # the catalog is read when the first frame is scored
             records = DatasetCatalog.get(self.dataset_name)
             self._records = {str(record["video_id"]): record for record in records}
@@ -186,8 +187,8 @@ class VideoPanopticEvaluator(DatasetEvaluator):
         return self._records[video_id]
 
     def _check_complete(self, gathered: Sequence[tuple]) -> None:
-        done = [name for _, _, names, _ in gathered for name in names]
-        twice = sorted({name for name in done if done.count(name) > 1}) if done else []
+        done = Counter(name for _, _, names, _ in gathered for name in names)
+        twice = sorted(name for name, times in done.items() if times > 1)
         if twice:
             raise ValueError(f"video {twice[0]!r} was scored by more than one process")
         unfinished = {k: v for *_, missing in gathered for k, v in missing.items()}
@@ -222,7 +223,7 @@ class VideoPanopticEvaluator(DatasetEvaluator):
 class _Video:
     """A video that is being scored: which labelled frame comes next."""
 
-    def __init__(self, video_id: str, record: Mapping[str, Any]):
+    def __init__(self, video_id: str, record: VideoRecord):
         self.video_id = video_id
         self.known = {int(f["frame_id"]): bool(f["labelled"]) for f in record["frames"]}
         self.labelled = [f for f in record["frames"] if f["labelled"]]
@@ -236,7 +237,7 @@ class _Video:
     def missing(self) -> list[int]:
         return [int(frame["frame_id"]) for frame in self.labelled[self.position :]]
 
-    def take(self, frame_id: int) -> Mapping[str, Any] | None:
+    def take(self, frame_id: int) -> FrameRecord | None:
         """The record of a labelled frame, None for an unlabelled one."""
         where = f"video {self.video_id!r}, frame {frame_id}"
         if frame_id not in self.known:
