@@ -226,6 +226,35 @@ def test_per_video_and_intervals(make):
     assert high == pytest.approx(each["0005"])
 
 
+def test_intervals_are_printed(make, capsys):
+    submission = make.cityscapes_vps({"0005": [0, 0, 0], "0015": [1, 1, 1]})
+    score(submission, "cityscapes_vps", "--ci", "--windows", "1")
+    assert "VPQ mean" in capsys.readouterr().out
+
+
+def test_category_ids_that_the_truth_skips_enter_no_mean(make):
+    """The script passes truth of an unnamed category over; the default names it."""
+    submission = make.cityscapes_vps()
+
+    def unnamed(content):
+        for entry in content["annotations"]:
+            entry["segments_info"][0]["category_id"] = 5
+
+    submission.edit(submission.truth_json, unnamed)
+    cell = score(submission, "cityscapes_vps", "--as-published")["vpq"]["1"]
+    assert cell["all"]["classes"] == 3  # road, sky, car; not 5
+    assert cell["per_class"]["5"]["fn"] == 12
+    assert main(["score", "cityscapes_vps", *submission.args()]) == 1
+
+
+def test_both_png_decoders_give_the_same_numbers(make, monkeypatch):
+    pytest.importorskip("pywuffs", reason="pywuffs is optional")
+    submission = make.cityscapes_dvps()
+    fast = score(submission, "cityscapes_dvps")
+    monkeypatch.setattr("dvps_d2.cli.scoring.png._wuffs", lambda: None)
+    assert score(submission, "cityscapes_dvps") == fast
+
+
 def test_one_video_has_no_interval(make):
     result = score(make.kitti_step(), "kitti_step", "--ci")
     assert "at least 2 videos" in result["ci"]["reason"]

@@ -17,6 +17,7 @@ from dvps_d2.metrics import (
     joint_map,
     summarize,
 )
+from dvps_d2.metrics.depth import resize_depth
 
 THRESHOLDS = (0.1, 0.25, 0.5)
 
@@ -138,3 +139,26 @@ def test_depth_is_asked_for_when_needed():
         counter.count(label, label, truth_depth=np.ones((1, 1)), pred_depth=np.ones((2, 1)))
     with pytest.raises(ValueError, match=r"predicted depth is \(1,\)"):
         depth_measures(np.ones(1), np.ones(2))
+
+
+def test_resizing_keeps_the_corners():
+    small = np.array([[0.0, 4.0], [8.0, 12.0]])
+    expected = [[0, 2, 4], [4, 6, 8], [8, 10, 12]]
+    assert resize_depth(small, (3, 3)).tolist() == expected
+    assert resize_depth(np.array(expected), (2, 2)).tolist() == small.tolist()
+    assert resize_depth(small, (2, 2)).tolist() == small.tolist()
+
+
+@pytest.mark.parametrize("resize", [True, False])
+def test_depth_of_another_size_is_resized_only_when_the_protocol_says_so(resize):
+    classes = ClassSet(("road",), ())
+    label = joint_map(np.zeros((3, 3), int), np.zeros((3, 3), int))
+    protocol = get_protocol("semkitti_dstq", metrics=("dstq",), resize_depth=resize)
+    counter = VideoCounter(protocol, classes)
+    truth, pred = np.full((3, 3), 2560, np.uint16), np.full((2, 2), 2560, np.uint16)
+    if not resize:
+        with pytest.raises(ValueError, match=r"pred_depth is \(2, 2\)"):
+            counter.count(label, label, truth_depth=truth, pred_depth=pred)
+        return
+    counter.count(label, label, truth_depth=truth, pred_depth=pred)
+    assert summarize(counter.counts(), protocol, classes)["dstq"]["dq"] == {"1.25": 1.0}

@@ -65,6 +65,12 @@ def test_cityscapes_vps_one_short_video(toy, listed):
     assert "no tube" in result["3"]["all"]["reason"]
 
 
+def test_pq_on_two_images(toy):
+    """panopticapi's numbers."""
+    result = score(toy, get_protocol("pq"), [[0], [1]], toy.draw_listed)["vpq"]
+    assert groups(result["mean"], 4) == (92.5, 100.0, 88.75)
+
+
 @pytest.mark.parametrize("as_published", [True, False])
 def test_cityscapes_vps_two_videos_of_six_frames(toy, as_published):
     protocol = get_protocol("cityscapes_vps", as_published=as_published)
