@@ -1,12 +1,14 @@
-"""Two CPU processes train and score as one does."""
+"""train_net.py as people start it: several processes train as one, killed runs resume."""
 
 import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,22 +33,31 @@ LAUNCHERS = {
 }
 
 
-def train(launcher, datasets, folder):
-    """Run train_net.py; returns (losses by iteration, scores)."""
+def start(launcher, datasets, folder, *overrides, options=()):
+    """Start train_net.py in a process of its own."""
     program = ["train_net.py"]
     if launcher == "torchrun":
         program = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *program]
     command = [
-        sys.executable, *program, *LAUNCHERS[launcher],
+        sys.executable, *program, *LAUNCHERS[launcher], *options,
         "--config-file", "configs/experiments/street/mindvps_compact.yaml",
-        *OVERRIDES, "OUTPUT_DIR", str(folder),
+        *OVERRIDES, "OUTPUT_DIR", str(folder), *overrides,
     ]  # fmt: skip
     environment = {**os.environ, "DETECTRON2_DATASETS": str(datasets), "OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = str(ROOT)
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=ROOT, env=environment, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
+
+
+def finish(process):
+    """Wait for a process that must succeed."""
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors[-3000:]
+
+
+def train(launcher, datasets, folder):
+    """Run train_net.py; returns (losses by iteration, scores)."""
+    finish(start(launcher, datasets, folder))
     lines = [json.loads(x) for x in (folder / "metrics.json").read_text().splitlines()]
     losses = {line["iteration"]: line["total_loss"] for line in lines if "total_loss" in line}
     scores = {k: v for line in lines for k, v in line.items() if "/all" in k or "abs_rel" in k}
@@ -75,3 +86,23 @@ def test_two_processes_equal_one(alone, datasets, tmp_path, launcher):
     # Scores are counts of pixels behind thresholds: weights equal to float32 rounding may move
     # a few of them.
     assert scores == pytest.approx(expected_scores, abs=0.5, nan_ok=True)
+
+
+def test_a_killed_run_resumes_to_the_same_weights(datasets, tmp_path):
+    steps = ("SOLVER.MAX_ITER", "6", "SOLVER.CHECKPOINT_PERIOD", "1", "DATASETS.TEST", "()")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    first = start("one process", datasets, whole, *steps)
+    second = start("one process", datasets, killed, *steps)
+    marker = killed / "last_checkpoint"
+    deadline = time.monotonic() + 300
+    while not marker.exists() and second.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    second.kill()
+    second.communicate()
+    finish(first)
+    assert marker.read_text() != "model_final.pth", "the run ended before it could be killed"
+    finish(start("one process", datasets, killed, *steps, options=("--resume",)))
+    expected = torch.load(whole / "model_final.pth", weights_only=False)["model"]
+    resumed = torch.load(killed / "model_final.pth", weights_only=False)["model"]
+    for name, value in expected.items():
+        assert torch.equal(value, resumed[name]), name
