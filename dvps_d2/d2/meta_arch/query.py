@@ -16,8 +16,9 @@ from dvps_d2.structures import Clip, ClipTargets, StreamState
 
 from .base import VideoMetaArch
 
-# Denoising masks are made on this grid; attention looks at strides 8 and coarser.
-NOISE_STRIDE = 4
+# Denoising masks are made on this grid, the finest that attention looks at: on a finer one, flipped
+# cells would open most of the coarse grids after max-pooling.
+NOISE_STRIDE = 8
 
 
 class QueryMetaArch(VideoMetaArch):
