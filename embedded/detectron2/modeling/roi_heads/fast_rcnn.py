@@ -72,7 +72,7 @@ def fast_rcnn_inference_single_image(
     return result, rows[keep]
 
 
-def _log_classification_stats(
+def _log_accuracy(
     pred_logits: Tensor, gt_classes: Tensor, prefix: str = "fast_rcnn"
 ) -> None:
     """Log how many proposals, and how many of the foreground, are classified correctly."""
@@ -198,7 +198,7 @@ class FastRCNNOutputLayers(nn.Module):
         gt_classes = (
             cat([p.gt_classes for p in proposals]) if proposals else scores.new_empty(0).long()
         )
-        _log_classification_stats(scores, gt_classes)
+        _log_accuracy(scores, gt_classes)
         if proposals:
             boxes = cat([p.proposal_boxes.tensor for p in proposals])
             assert not boxes.requires_grad, "proposals should not carry a gradient"
