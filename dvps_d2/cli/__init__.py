@@ -14,6 +14,10 @@ from importlib import import_module
 
 # command -> (module, what it does)
 COMMANDS: dict[str, tuple[str, str]] = {
+    "convert-weights": (
+        "dvps_d2.cli.convert_weights",
+        "turn a published checkpoint into a safetensors file",
+    ),
     "check": ("dvps_d2.cli.check", "look a dataset over before training on it"),
     "quickstart": ("dvps_d2.cli.quickstart", "compare a street run with a baseline and draw it"),
     "score": ("dvps_d2.cli.score", "score folders of predictions against ground truth"),

@@ -7,6 +7,8 @@ from typing import Any
 from detectron2.checkpoint import DetectionCheckpointer
 from torch import nn
 
+from dvps_d2.d2.weight_files import read_checkpoint
+
 SHOWN = 3  # keys named in an error
 
 
@@ -44,6 +46,11 @@ class ModelCheckpointer(DetectionCheckpointer):
             raise FileNotFoundError(
                 f"checkpoint {path!r} does not exist; check MODEL.WEIGHTS"
             ) from error
+
+    def _load_file(self, filename: str) -> dict[str, Any]:
+        if filename.endswith(".safetensors"):
+            return read_checkpoint(filename)
+        return super()._load_file(filename)
 
     def _load_model(self, checkpoint: Any) -> Any:
         report = super()._load_model(checkpoint)

@@ -28,6 +28,26 @@ def to_published(key: str) -> str:
     return key
 
 
+def published_module(module: nn.Module, name: str) -> nn.Module | None:
+    """The part of a meta-architecture that checkpoints call ``name``, or None.
+
+    Checkpointers walk along the dots of a key to find the module that it belongs to.
+
+    Args:
+        module: has a ``pipeline`` child, or is still under construction.
+        name: first part of a published key, e.g. "sem_seg_head".
+    """
+    pipeline = module.__dict__.get("_modules", {}).get("pipeline")
+    if pipeline is None:
+        return None
+    for inside, outside in PREFIXES:
+        path = inside if outside == f"{name}." else f"{inside}{name}." if not outside else ""
+        parts = dict(pipeline.named_modules(prefix="pipeline")) if path else {}
+        if path[:-1] in parts:
+            return parts[path[:-1]]
+    return None
+
+
 def publish_state_keys(module: nn.Module) -> None:
     """Make a meta-architecture save and load published keys.
 

@@ -2,8 +2,8 @@
 
 A file is recognised by its keys, renamed, and only then compared with the model, so that a head
 of another class count is left out with a report and not an exception. It happens whenever a
-video meta-architecture loads a state that need not be complete, so ``MODEL.WEIGHTS``,
-``DefaultPredictor`` and ``DetectionCheckpointer`` take published files without conversion.
+video meta-architecture loads a state, so ``MODEL.WEIGHTS``, ``DefaultPredictor`` and
+``DetectionCheckpointer`` take published files without conversion.
 """
 
 from __future__ import annotations
@@ -15,14 +15,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from detectron2.config import get_cfg
+from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.projects.deeplab import add_deeplab_config
 from torch import Tensor, nn
+
+from dvps_d2.d2.config import add_dvps_config
 
 logger = logging.getLogger(__name__)
 
 # Tensors that follow from the config; the model's own are kept, whatever a file says.
-COMPUTED = re.compile(
-    r"criterion\.empty_weight|.*\.relative_position_index|.*\.num_batches_tracked"
-)
+COMPUTED = re.compile(r"criterion\.empty_weight|.*\.relative_position_index")
+# Tensors that a model does without: they come with some kinds of normalisation layers only.
+OPTIONAL = re.compile(r".*\.num_batches_tracked")
 # The last linear layers of the classes, in the segmenter, the tracker and the refiner.
 CLASS_HEADS = re.compile(r"(sem_seg_head\.predictor|tracker|refiner)\.class_embed\.(weight|bias)")
 
@@ -161,12 +166,14 @@ def fit_to_model(weights: Mapping[str, Tensor], model: Mapping[str, Tensor]) -> 
         model: key -> tensor of the model, or anything with a ``shape``.
 
     Returns:
-        What fits. Computed tensors of the model are counted as given, since no file decides them.
+        What fits. Tensors that no file decides, or that normalisation layers may lack, are never
+        new or left over.
     """
     taken, dropped, leftover = {}, {}, []
     for key, tensor in weights.items():
         if key not in model:
-            leftover.append(key)
+            if not OPTIONAL.fullmatch(key):
+                leftover.append(key)
         elif COMPUTED.fullmatch(key):
             continue
         elif tuple(tensor.shape) != tuple(model[key].shape):
@@ -174,12 +181,15 @@ def fit_to_model(weights: Mapping[str, Tensor], model: Mapping[str, Tensor]) -> 
             dropped[key] = f"{tuple(tensor.shape)} in the file, {here} in the model"
         else:
             taken[key] = tensor
-    new = [key for key in model if key not in taken and not COMPUTED.fullmatch(key)]
+    new = [key for key in model if key not in taken and not _is_given(key)]
     return Fit(taken, dropped, tuple(leftover), tuple(new))
 
 
 def accept_published_weights(module: nn.Module) -> None:
-    """Make a module translate published keys whenever it loads an incomplete state.
+    """Make a module translate published keys whenever it loads a state.
+
+    Tensors of the wrong shape are left out with a warning; in a strict load they are then missing,
+    which PyTorch reports as an error.
 
     Args:
         module: its ``state_dict()`` has the published keys (:mod:`dvps_d2.d2.state_keys`); call
@@ -215,6 +225,28 @@ def reorder_classes(weights: Mapping[str, Tensor], order: Sequence[int]) -> dict
     return {key: t[rows] if key in heads else t for key, t in weights.items()}
 
 
+def outline_of_model(config_file: str) -> dict[str, Tensor]:
+    """Keys and shapes of a config's model, without the memory and time of building it.
+
+    Args:
+        config_file: a YAML file.
+
+    Returns:
+        Published key -> tensor on the "meta" device.
+    """
+    cfg = get_cfg()
+    add_deeplab_config(cfg)
+    add_dvps_config(cfg)
+    cfg.merge_from_file(config_file)
+    with torch.device("meta"):
+        return META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg).state_dict()
+
+
+def _is_given(key: str) -> bool:
+    """Whether a model has a value of its own for this tensor when a file has none."""
+    return bool(COMPUTED.fullmatch(key) or OPTIONAL.fullmatch(key))
+
+
 def _rename(key: str, rules: Sequence[Rule]) -> str | None:
     for rule in rules:
         match = re.fullmatch(rule.pattern, key)
@@ -230,18 +262,16 @@ def _translate(
     module: nn.Module,
     state_dict: dict[str, Any],
     prefix: str,
-    local_metadata: dict[str, Any],
-    strict: bool,
     *args: Any,
 ) -> None:
-    if strict or prefix:  # a model's own state, or one inside a wrapper
+    if prefix:  # inside a wrapper, which only ever loads what it saved
         return
     own = module.state_dict()
     conversion = convert_keys(state_dict)
     fit = fit_to_model(conversion.weights, own)
-    computed = [key for key in own if COMPUTED.fullmatch(key)] if fit.weights else []
+    given = [key for key in own if _is_given(key)] if fit.weights else []
     state_dict.clear()
-    state_dict.update({key: own[key] for key in computed})
+    state_dict.update({key: own[key] for key in given})
     state_dict.update(fit.weights)
     state_dict.update({key: conversion.weights[key] for key in fit.leftover})
     report(conversion, fit)

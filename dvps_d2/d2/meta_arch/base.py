@@ -18,7 +18,7 @@ from dvps_d2.d2.boundary import (
     make_clip,
     make_targets,
 )
-from dvps_d2.d2.state_keys import publish_state_keys
+from dvps_d2.d2.state_keys import publish_state_keys, published_module
 from dvps_d2.d2.weights import accept_published_weights
 from dvps_d2.pipeline import DVPSPipeline
 from dvps_d2.structures import Clip, ClipTargets, PanopticTube, StreamState
@@ -60,6 +60,16 @@ class VideoMetaArch(nn.Module):
         self.streams = StreamBook()
         accept_published_weights(self)
         publish_state_keys(self)
+
+    def __getattr__(self, name: str) -> Any:
+        """Parts by the names of published checkpoints too: ``backbone``, ``sem_seg_head``, ..."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            part = published_module(self, name)
+            if part is None:
+                raise
+            return part
 
     @property
     def device(self) -> torch.device:
