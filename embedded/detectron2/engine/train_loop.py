@@ -345,7 +345,9 @@ class AMPTrainer(SimpleTrainer):
         super().__init__(
             model, data_loader, optimizer, gather_metric_period, zero_grad_before_forward
         )
-        self.grad_scaler = torch.amp.GradScaler("cuda") if grad_scaler is None else grad_scaler
+        if grad_scaler is None:
+            grad_scaler = torch.amp.GradScaler("cuda", enabled=torch.cuda.is_available())
+        self.grad_scaler = grad_scaler
         self.precision = precision
         self.log_grad_scaler = log_grad_scaler
 
