@@ -179,6 +179,30 @@ def _add_input(cfg: CN) -> None:
     # Frames per training clip, and how far reference frames may lie from the key frame.
     cfg.INPUT.SAMPLING_FRAME_NUM = 1
     cfg.INPUT.SAMPLING_FRAME_RANGE = 2
+    # What that distance counts: "labelled" frames (on Cityscapes-VPS one step is five video
+    # frames) or the "number" of frames as the dataset counts them.
+    cfg.INPUT.SAMPLING_UNIT = "labelled"
+    # Reference frames on "both" sides of the key frame, or only in its "past" or "future".
+    cfg.INPUT.SAMPLING_DIRECTION = "both"
+    # Signed distances that reference frames may have, instead of RANGE and DIRECTION; empty: any.
+    cfg.INPUT.SAMPLING_OFFSETS = []
+    # "corrected", or "published" for the rules of DVIS's public code (never the last stretch of a
+    # video; repetition in small clips); see dvps_d2/d2/data/clip_sampling.py.
+    cfg.INPUT.SAMPLING_METHOD = "corrected"
+    # Probability of a training clip that runs backwards (DVIS offline: 0.5).
+    cfg.INPUT.REVERSE_CLIP = 0.0
+    # Whether clips carry, per frame, boxes, masks and track ids of things ("instances") and a map
+    # of classes ("sem_seg"), as models with a box detector need them.
+    cfg.INPUT.BOXES = False
+    # With BOXES: keep things that are not visible in a frame of the clip in its list, with track
+    # id -1 and an empty box, so that place n means one thing in all frames.
+    cfg.INPUT.KEEP_VANISHED = False
+    # Regions of things that were not told apart: "drop" (no target, like void) or "segment" (one
+    # target per class). "sem_seg" has their class either way.
+    cfg.INPUT.CROWD = "drop"
+    # How often a clip is drawn again because no thing is left in one of its frames; 0: never
+    # (VPSNet leaves such clips out).
+    cfg.INPUT.REDRAW_WITHOUT_THINGS = 0
     # Colour jitter of single-shot detectors, drawn once per clip.
     cfg.INPUT.COLOR_AUG_SSD = False
     # Brightness, contrast and saturation change by factors 1 - s .. 1 + s, drawn once per clip.

@@ -25,6 +25,7 @@ from dvps_d2.formats.labels import PanopticLabel
 from dvps_d2.formats.png import read_depth_png, read_png
 from dvps_d2.formats.records import (
     FrameRecord,
+    SemanticOfPanoptic,
     VideoRecord,
     check_split,
     drop_excluded,
@@ -71,7 +72,7 @@ def index_files(folder: Path) -> dict[str, dict[int, dict[str, str]]]:
     return videos
 
 
-class CityscapesDVPS:
+class CityscapesDVPS(SemanticOfPanoptic):
     """Reader of the released tree."""
 
     name = "cityscapes_dvps"

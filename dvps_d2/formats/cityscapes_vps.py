@@ -171,6 +171,14 @@ class CityscapesVPS:
             )
         return PanopticLabel(self._class_of[values], self._track_of[values])
 
+    def read_semantic(self, frame: FrameRecord, label: PanopticLabel) -> np.ndarray:
+        """``labelmap`` where it is there: crowds, void in the panoptic label, have a class."""
+        path = Path(require_label(frame))
+        path = path.parents[1] / "labelmap" / path.name
+        if not path.is_file():
+            return label.class_ids
+        return read_png(path, channels=1, bits=8, size=label.shape)
+
     def read_depth(self, frame: FrameRecord) -> np.ndarray:
         """There is none in this dataset; raises ValueError."""
         raise ValueError(f"Cityscapes-VPS has no depth (asked for {frame['file_name']})")

@@ -86,9 +86,24 @@ class DatasetReader(Protocol):
         """Decode the panoptic label of a labelled frame."""
         ...
 
+    def read_semantic(self, frame: FrameRecord, label: PanopticLabel) -> np.ndarray:
+        """(H, W) uint8 class ids, 255 void, of a frame whose panoptic label is given.
+
+        They have a class in crowds that the panoptic label has as void.
+        """
+        ...
+
     def read_depth(self, frame: FrameRecord) -> np.ndarray:
         """(H, W) float32 metres, 0 where there is no depth."""
         ...
+
+
+class SemanticOfPanoptic:
+    """What readers inherit whose dataset has no labels of classes beside the panoptic ones."""
+
+    def read_semantic(self, frame: FrameRecord, label: PanopticLabel) -> np.ndarray:
+        """The class ids of the panoptic label."""
+        return label.class_ids
 
 
 def frame_record(

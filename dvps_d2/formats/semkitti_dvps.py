@@ -24,6 +24,7 @@ from dvps_d2.formats.labels import PanopticLabel
 from dvps_d2.formats.png import read_depth_png, read_png
 from dvps_d2.formats.records import (
     FrameRecord,
+    SemanticOfPanoptic,
     VideoRecord,
     check_split,
     drop_excluded,
@@ -59,7 +60,7 @@ def find_split_folder(root: str | Path, split: str) -> Path:
     raise tree_error("SemKITTI-DVPS", root, EXPECTED)
 
 
-class SemKITTIDVPS:
+class SemKITTIDVPS(SemanticOfPanoptic):
     """Reader of the released tree."""
 
     name = "semkitti_dvps"

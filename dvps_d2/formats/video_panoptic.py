@@ -33,6 +33,7 @@ from dvps_d2.formats.lookup import decode_rgb_label
 from dvps_d2.formats.png import read_depth_png
 from dvps_d2.formats.records import (
     FrameRecord,
+    SemanticOfPanoptic,
     VideoRecord,
     check_split,
     drop_excluded,
@@ -42,7 +43,7 @@ from dvps_d2.formats.records import (
 )
 
 
-class VideoPanopticReader:
+class VideoPanopticReader(SemanticOfPanoptic):
     """Reader of one JSON of own data; it is its own and only split, "all".
 
     Args:

@@ -29,6 +29,7 @@ from dvps_d2.formats.lookup import decode_rgb_label
 from dvps_d2.formats.png import read_png, rgb_to_id
 from dvps_d2.formats.records import (
     FrameRecord,
+    SemanticOfPanoptic,
     VideoRecord,
     check_split,
     drop_excluded,
@@ -64,7 +65,7 @@ def raw_tables() -> tuple[np.ndarray, np.ndarray]:
     return class_of, known
 
 
-class VIPER:
+class VIPER(SemanticOfPanoptic):
     """Reader of either form; the re-organised one is taken where its JSON exists.
 
     Args:

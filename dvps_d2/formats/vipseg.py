@@ -27,6 +27,7 @@ from dvps_d2.formats.lookup import decode_rgb_label
 from dvps_d2.formats.png import read_png
 from dvps_d2.formats.records import (
     FrameRecord,
+    SemanticOfPanoptic,
     VideoRecord,
     check_split,
     drop_excluded,
@@ -70,7 +71,7 @@ def raw_tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return class_of, track_of, ~known & (values != 0)
 
 
-class VIPSeg:
+class VIPSeg(SemanticOfPanoptic):
     """Reader of either form; the converted one is taken where its JSON exists."""
 
     name = "vipseg"

@@ -5,7 +5,7 @@ from detectron2.data import MetadataCatalog
 from detectron2.data import transforms as T
 
 from dvps_d2.d2.data import ClipMapper, ClipSampling, WindowMapper
-from dvps_d2.d2.data.mapper import magnification
+from dvps_d2.d2.data.augmentations import magnification
 from dvps_d2.formats.png import write_png
 
 ROAD, CAR, VOID = 0, 13000, 32000
@@ -121,7 +121,8 @@ def test_mapping_leaves_the_global_generators_alone(record):
 def test_sampling(frames, distance, labelled, possible):
     sampling = ClipSampling(frames, distance)
     rng = np.random.default_rng(0)
-    assert {tuple(sampling.draw(labelled, rng)) for _ in range(60)} == possible
+    drawn = [sampling.draw(labelled, rng).places for _ in range(60)]
+    assert {tuple(labelled[place] for place in places) for places in drawn} == possible
 
 
 def test_a_video_without_labels_is_named(record):

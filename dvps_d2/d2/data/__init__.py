@@ -1,5 +1,6 @@
 """Files -> clips and windows, through Detectron2's catalogs and loaders."""
 
+from .clip_sampling import ClipSampling
 from .datasets import (
     register_builtin,
     register_video_dataset,
@@ -7,7 +8,7 @@ from .datasets import (
     registered,
 )
 from .loaders import build_clip_train_loader, build_video_test_loader, make_windows, video_records
-from .mapper import ClipMapper, ClipSampling, WindowMapper
+from .mapper import ClipMapper, WindowMapper
 from .sampling import ClipBatchSampler, VideoSampler
 from .startup import check_training_data
 

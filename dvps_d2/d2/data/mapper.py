@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,54 +12,21 @@ from detectron2.data import MetadataCatalog
 from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
 
-from dvps_d2.formats import READERS, VOID, DatasetReader
+from dvps_d2.formats import READERS, DatasetReader, PanopticLabel
 from dvps_d2.structures import ClipTargets
 
-# Depth travels through transforms as the two bytes of metres x 256, the coding of the files.
+from .augmentations import (
+    apply_to_numbers,
+    magnification,
+    seeded,
+    test_augmentations,
+    training_augmentations,
+)
+from .clip_sampling import ClipSampling
+from .segments import CROWD_RULES, frame_instances, number_segments, things_in_every_frame
+
+# Depth travels through transforms as metres x 256, the coding of the files.
 DEPTH_UNIT = 256.0
-
-
-@dataclass(frozen=True)
-class ClipSampling:
-    """How a training clip is drawn from a video.
-
-    Attributes:
-        num_frames: frames per clip.
-        max_distance: reference frames lie within this many frames of the key frame.
-    """
-
-    num_frames: int = 1
-    max_distance: int = 2
-
-    def __post_init__(self) -> None:
-        if self.num_frames < 1 or self.max_distance < 0:
-            raise ValueError(
-                f"a clip needs num_frames >= 1 and max_distance >= 0, got {self.num_frames} and "
-                f"{self.max_distance}"
-            )
-
-    def draw(self, labelled: Sequence[int], rng: np.random.Generator) -> list[int]:
-        """Positions of one clip, in temporal order.
-
-        Args:
-            labelled: positions of the frames with labels.
-            rng: source of randomness.
-
-        Returns:
-            ``num_frames`` entries of ``labelled``: a key frame anywhere and reference frames
-            around it, without repetition as long as there are enough, else repeated.
-        """
-        key = int(rng.integers(len(labelled)))
-        low = max(0, key - self.max_distance)
-        high = min(len(labelled), key + self.max_distance + 1)
-        around = [place for place in range(low, high) if place != key]
-        wanted = self.num_frames - 1
-        if wanted > len(around):
-            around = around or [key]
-            extra = rng.choice(around, size=wanted, replace=True)
-        else:
-            extra = rng.choice(around, size=wanted, replace=False) if wanted else []
-        return [labelled[place] for place in sorted([key, *map(int, extra)])]
 
 
 class ClipMapper:
@@ -73,6 +38,11 @@ class ClipMapper:
         image_format: "RGB" or "BGR".
         scale_depth: divide depth by the magnification of the image.
         with_depth: read depth (the records must have it).
+        with_boxes: add ``instances`` and ``sem_seg`` to every frame.
+        keep_vanished: keep things in ``instances`` of frames where they are not visible.
+        crowd: "drop" makes regions of things that were not told apart void, "segment" one target
+            for each class.
+        redraws: how often a clip is drawn again because one of its frames shows no thing.
         seed: with the draw number, decides everything random about a clip.
     """
 
@@ -84,13 +54,23 @@ class ClipMapper:
         image_format: str = "RGB",
         scale_depth: bool = True,
         with_depth: bool = False,
+        with_boxes: bool = False,
+        keep_vanished: bool = False,
+        crowd: str = "drop",
+        redraws: int = 0,
         seed: int = 0,
     ) -> None:
+        if crowd not in CROWD_RULES:
+            raise ValueError(f"INPUT.CROWD={crowd!r} is none of {', '.join(CROWD_RULES)}")
         self.augmentations = T.AugmentationList(augmentations)
         self.sampling = sampling
         self.image_format = image_format
         self.scale_depth = scale_depth
         self.with_depth = with_depth
+        self.with_boxes = with_boxes
+        self.keep_vanished = keep_vanished
+        self.crowd = crowd
+        self.redraws = redraws
         self.seed = seed
 
     @classmethod
@@ -98,10 +78,14 @@ class ClipMapper:
         """The mapper that a config describes."""
         return cls(
             training_augmentations(cfg),
-            ClipSampling(cfg.INPUT.SAMPLING_FRAME_NUM, cfg.INPUT.SAMPLING_FRAME_RANGE),
+            ClipSampling.from_config(cfg),
             image_format=cfg.INPUT.FORMAT,
             scale_depth=cfg.INPUT.SCALE_DEPTH,
             with_depth=cfg.MODEL.DVPS.DEPTH.ENABLED,
+            with_boxes=cfg.INPUT.BOXES,
+            keep_vanished=cfg.INPUT.KEEP_VANISHED,
+            crowd=cfg.INPUT.CROWD,
+            redraws=cfg.INPUT.REDRAW_WITHOUT_THINGS,
             seed=max(cfg.SEED, 0),
         )
 
@@ -113,37 +97,64 @@ class ClipMapper:
             draw: number of the draw in the run; the same number gives the same clip.
 
         Returns:
-            ``{"video_id", "width", "height", "frames": [{"image" (3, H, W) uint8, "frame_id",
-            "file_name"}], "targets": ClipTargets}``.
+            ``{"video_id", "width", "height", "key_frame": place of the key frame in the clip,
+            "frames": [{"image" (3, H, W) uint8, "frame_id", "file_name"}], "targets":
+            ClipTargets}``. With boxes, frames also have ``instances`` (see `frame_instances`) and
+            ``sem_seg`` (H, W) int64, 255 = void, as Detectron2's own models take them.
 
         Raises:
             ValueError: no labelled frame; label or depth of another size than the image.
         """
         rng = np.random.default_rng((self.seed, draw))
-        labelled = [i for i, frame in enumerate(record["frames"]) if frame["labelled"]]
+        labelled = [frame for frame in record["frames"] if frame["labelled"]]
         if not labelled:
             raise ValueError(
                 f"video {record['video_id']!r} of {record['dataset_name']} has no labelled frame; "
                 f"exclude it from training"
             )
-        frames = [record["frames"][i] for i in self.sampling.draw(labelled, rng)]
         reader = READERS[MetadataCatalog.get(record["dataset_name"]).reader]
+        item = self._draw(record["video_id"], labelled, reader, rng)
+        for _ in range(self.redraws):
+            if things_in_every_frame(item["targets"], reader.categories.thing_ids):
+                break
+            item = self._draw(record["video_id"], labelled, reader, rng)
+        return item
+
+    def _draw(
+        self,
+        video_id: str,
+        labelled: Sequence[dict[str, Any]],
+        reader: DatasetReader,
+        rng: np.random.Generator,
+    ) -> dict[str, Any]:
+        drawn = self.sampling.draw([frame["frame_id"] for frame in labelled], rng)
+        frames = [labelled[place] for place in drawn.places]
         with seeded(int(rng.integers(2**32))):
             images, transforms = self._images(frames)
-            targets = self._targets(frames, reader, transforms, images)
+            labels = [reader.read_panoptic(frame) for frame in frames]
+            targets = self._targets(frames, labels, reader, transforms, images)
         height, width = images[0].shape[:2]
+        entries: list[dict[str, Any]] = [
+            {
+                "image": _to_tensor(image),
+                "frame_id": frame["frame_id"],
+                "file_name": frame["file_name"],
+            }
+            for image, frame in zip(images, frames, strict=True)
+        ]
+        if self.with_boxes:
+            things = reader.categories.thing_ids
+            instances = frame_instances(targets, things, keep_vanished=self.keep_vanished)
+            for entry, frame, label, found in zip(entries, frames, labels, instances, strict=True):
+                classes = apply_to_numbers(transforms, reader.read_semantic(frame, label))
+                entry["sem_seg"] = torch.from_numpy(classes.astype(np.int64))
+                entry["instances"] = found
         return {
-            "video_id": record["video_id"],
+            "video_id": video_id,
             "height": height,
             "width": width,
-            "frames": [
-                {
-                    "image": _to_tensor(image),
-                    "frame_id": frame["frame_id"],
-                    "file_name": frame["file_name"],
-                }
-                for image, frame in zip(images, frames, strict=True)
-            ],
+            "key_frame": drawn.key,
+            "frames": entries,
             "targets": targets,
         }
 
@@ -162,22 +173,21 @@ class ClipMapper:
     def _targets(
         self,
         frames: Sequence[dict[str, Any]],
+        labels: Sequence[PanopticLabel],
         reader: DatasetReader,
         transforms: Any,
         images: Sequence[np.ndarray],
     ) -> ClipTargets:
-        labels = [reader.read_panoptic(frame) for frame in frames]
-        keys = [(label.track_ids.astype(np.int64) << 8) | label.class_ids for label in labels]
-        segments = np.unique(np.concatenate([np.unique(key) for key in keys]))
-        segments = segments[(segments & 0xFF) != VOID]
-        masks = []
-        for frame, key, image in zip(frames, keys, images, strict=True):
-            place = _index_map(key, segments)
-            place = _apply_to_wide(transforms, place)
-            _check_size(place, image, frame["pan_seg_file_name"], frame["file_name"])
-            masks.append(place[None] == np.arange(1, len(segments) + 1)[:, None, None])
-        stacked = np.stack(masks, axis=1)  # (N, T, H, W)
-        seen = stacked.any(axis=(1, 2, 3))
+        segments = number_segments(labels, reader.categories, crowd=self.crowd)
+        maps = []
+        for frame, numbers, image in zip(frames, segments.maps, images, strict=True):
+            numbers = apply_to_numbers(transforms, numbers)
+            _check_size(numbers, image, frame["pan_seg_file_name"], frame["file_name"])
+            maps.append(numbers)
+        stacked = np.stack(maps)  # (T, H, W)
+        seen = np.unique(stacked)
+        seen = seen[seen > 0]
+        masks = stacked[None] == seen[:, None, None, None]  # (N, T, H, W)
         depth = None
         if self.with_depth:
             depth = np.stack(
@@ -186,10 +196,11 @@ class ClipMapper:
                     for frame, image in zip(frames, images, strict=True)
                 ]
             )
+        rows = seen.astype(np.int64) - 1
         return ClipTargets(
-            class_ids=torch.from_numpy((segments & 0xFF)[seen]),
-            track_ids=torch.from_numpy((segments >> 8)[seen]),
-            masks=torch.from_numpy(stacked[seen]),
+            class_ids=torch.from_numpy(segments.class_ids[rows]),
+            track_ids=torch.from_numpy(segments.track_ids[rows]),
+            masks=torch.from_numpy(masks),
             depth=None if depth is None else torch.from_numpy(depth),
         )
 
@@ -198,11 +209,10 @@ class ClipMapper:
     ) -> np.ndarray:
         if frame["depth_file_name"] is None:  # not measured: no supervision in this frame
             return np.zeros(image.shape[:2], dtype=np.float32)
-        metres = reader.read_depth(frame)
-        coded = np.round(metres * DEPTH_UNIT).astype(np.int64)
-        coded = _apply_to_wide(transforms, coded)
+        coded = np.rint(reader.read_depth(frame) * DEPTH_UNIT).astype(np.uint16)
+        coded = apply_to_numbers(transforms, coded)
         _check_size(coded, image, frame["depth_file_name"], frame["file_name"])
-        depth = (coded / DEPTH_UNIT).astype(np.float32)
+        depth = coded.astype(np.float32) / np.float32(DEPTH_UNIT)
         return depth / magnification(transforms) if self.scale_depth else depth
 
 
@@ -240,81 +250,6 @@ class WindowMapper:
                 }
             )
         return {**window, "frames": frames}
-
-
-def training_augmentations(cfg: Any) -> list[Any]:
-    """Resize, crop, flip and colour, as ``INPUT.*`` says."""
-    augmentations: list[Any] = [
-        T.ResizeShortestEdge(
-            cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MAX_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING
-        )
-    ]
-    if cfg.INPUT.CROP.ENABLED:
-        augmentations.append(T.RandomCrop(cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE))
-    if cfg.INPUT.RANDOM_FLIP != "none":
-        vertical = cfg.INPUT.RANDOM_FLIP == "vertical"
-        augmentations.append(T.RandomFlip(horizontal=not vertical, vertical=vertical))
-    if cfg.INPUT.COLOR_AUG_SSD:
-        from detectron2.projects.point_rend import ColorAugSSDTransform
-
-        augmentations.append(ColorAugSSDTransform(img_format=cfg.INPUT.FORMAT))
-    if cfg.INPUT.COLOR_JITTER > 0:
-        low, high = 1 - cfg.INPUT.COLOR_JITTER, 1 + cfg.INPUT.COLOR_JITTER
-        augmentations += [
-            T.RandomBrightness(low, high),
-            T.RandomContrast(low, high),
-            T.RandomSaturation(low, high),
-        ]
-    return augmentations
-
-
-def test_augmentations(cfg: Any) -> list[Any]:
-    """Resize the shortest edge to INPUT.MIN_SIZE_TEST (0: leave frames as they are)."""
-    return [T.ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)]
-
-
-def magnification(transforms: Any) -> float:
-    """How much larger a transform list makes objects: mean of the two axes' factors."""
-    scale = 1.0
-    for transform in transforms.transforms:
-        if isinstance(transform, T.ResizeTransform):
-            scale *= (transform.new_h / transform.h + transform.new_w / transform.w) / 2
-    return scale
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed the generators that Detectron2's augmentations use, and put them back afterwards."""
-    # Detectron2's augmentations draw from NumPy's global generator.
-    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
-    np.random.seed(seed)  # noqa: NPY002
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        np.random.set_state(numpy_state)  # noqa: NPY002
-        random.setstate(python_state)
-
-
-def _index_map(keys: np.ndarray, segments: np.ndarray) -> np.ndarray:
-    """Place of every pixel's key in the sorted ``segments``, from 1; 0 where it is not there."""
-    if len(segments) == 0:
-        return np.zeros(keys.shape, dtype=np.int64)
-    place = np.searchsorted(segments, keys).clip(max=len(segments) - 1)
-    return np.where(segments[place] == keys, place + 1, 0)
-
-
-def _apply_to_wide(transforms: Any, values: np.ndarray) -> np.ndarray:
-    """Nearest-neighbour transform of numbers up to 65535, as two uint8 planes.
-
-    Detectron2 resizes 8-bit label maps alone in the way that it resizes images; wider integers
-    are refused and floats are sampled at other places.
-    """
-    low = transforms.apply_segmentation((values & 0xFF).astype(np.uint8)).astype(np.int64)
-    if values.max(initial=0) <= 0xFF:
-        return low
-    high = transforms.apply_segmentation((values >> 8).astype(np.uint8)).astype(np.int64)
-    return (high << 8) | low
 
 
 def _check_size(values: np.ndarray, image: np.ndarray, file_name: str, image_name: str) -> None:
