@@ -72,9 +72,7 @@ def fast_rcnn_inference_single_image(
     return result, rows[keep]
 
 
-def _log_accuracy(
-    pred_logits: Tensor, gt_classes: Tensor, prefix: str = "fast_rcnn"
-) -> None:
+def _log_accuracy(pred_logits: Tensor, gt_classes: Tensor, prefix: str = "fast_rcnn") -> None:
     """Log how many proposals, and how many of the foreground, are classified correctly."""
     if gt_classes.numel() == 0:
         return
