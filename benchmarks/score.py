@@ -33,6 +33,7 @@ import cv2
 import numpy as np
 
 from dvps_d2.cli import main as dvps
+from dvps_d2.cli.scoring.png import decoder_name
 
 FRAMES = 6
 STUFF, THINGS = range(11), range(11, 19)
@@ -254,6 +255,7 @@ def measure(folder: Path, *, quick: bool) -> dict[str, float]:
         "dvps": (folder / "dvps", everything),
         "vipseg": (folder / "vipseg", make_vipseg(folder / "vipseg", 2, 6 if quick else 24)),
     }
+    print(f"scoring decodes with {decoder_name()}, the baseline with opencv")
     print(f"{'':<10}{'score':>10}{'decode':>10}{'ratio':>8}   CPU seconds, medians of {rounds}")
     for name, (root, arguments) in cases.items():
         scoring, decoding, ratio = over_decode(root, arguments, rounds)
