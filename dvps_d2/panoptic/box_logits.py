@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from dvps_d2.layers.roi import paste_masks
 
 
 def box_slices(box: Sequence[float], scale: float, size: tuple[int, int]) -> tuple[slice, slice]:
@@ -53,38 +54,6 @@ def semantic_terms(
         inside = box_slices(box, scale, terms.shape[1:])
         terms[index, *inside] = semantic_logits[class_id, *inside]
     return terms
-
-
-def paste_masks(
-    mask_logits: Tensor, boxes: Tensor, size: tuple[int, int], scale: float = 0.25
-) -> Tensor:
-    """Mask logits resized to their boxes, 0 elsewhere.
-
-    Args:
-        mask_logits: (N, m, m).
-        boxes: (N, 4) x0 y0 x1 y1 in pixels; parts outside the grid are cut off.
-        size: (h, w) of the grid.
-        scale: cells per pixel.
-
-    Returns:
-        (N, h, w).
-    """
-    pasted = mask_logits.new_zeros((len(boxes), *size))
-    for index, (logits, box) in enumerate(zip(mask_logits, boxes.tolist(), strict=True)):
-        # Cells are counted inclusively, from the truncated corners.
-        x0, y0, x1, y1 = (int(value * scale) for value in box)
-        top, left = max(y0, 0), max(x0, 0)
-        bottom, right = min(y1 + 1, size[0]), min(x1 + 1, size[1])
-        if top >= bottom or left >= right:
-            continue
-        full = F.interpolate(
-            logits[None, None],
-            size=(y1 - y0 + 1, x1 - x0 + 1),
-            mode="bilinear",
-            align_corners=False,
-        )[0, 0]
-        pasted[index, top:bottom, left:right] = full[top - y0 : bottom - y0, left - x0 : right - x0]
-    return pasted
 
 
 def panoptic_logits(

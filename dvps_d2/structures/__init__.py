@@ -7,7 +7,7 @@ h w the grid of the mask features, H W the (padded) frame.
 from .clip import Clip
 from .panoptic import PanopticTube, Segment
 from .queries import FrameQueries, SegmenterOutput, TrackedQueries
-from .segments import Detector, FrameSegments
+from .segments import Detector, FrameSegments, TrackedSegments
 from .stream import StreamState
 from .targets import ClipTargets, DenoisingQueries
 
@@ -23,4 +23,5 @@ __all__ = [
     "SegmenterOutput",
     "StreamState",
     "TrackedQueries",
+    "TrackedSegments",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -21,7 +21,7 @@ class FrameSegments:
         class_ids: (N,) int64 contiguous class ids of things.
         mask_logits: (N, m, m) inside the boxes.
         semantic_logits: (K, h, w).
-        pyramid: level name -> (C, h_l, w_l) features.
+        pyramid: level name -> (C, h_l, w_l) features that association reads, finest first.
         roi_embeds: (N, C) for association, or None.
     """
 
@@ -42,6 +42,29 @@ class FrameSegments:
         check_shape("semantic_logits", self.semantic_logits, (None, None, None), "(K, h, w)")
         if self.roi_embeds is not None:
             check_shape("roi_embeds", self.roi_embeds, (count, None), "(N, C)")
+
+
+@dataclass(frozen=True, eq=False)
+class TrackedSegments(FrameSegments):
+    """Detections of one frame with identities.
+
+    Attributes:
+        track_ids: (N,) int64; with the class id, the identity of a detection in its stream.
+    """
+
+    track_ids: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.track_ids is None:
+            raise ValueError("TrackedSegments needs track_ids (N,)")
+        check_shape("track_ids", self.track_ids, (self.boxes.shape[0],), "(N,)")
+
+    @classmethod
+    def from_frame(cls, frame: FrameSegments, track_ids: Tensor) -> TrackedSegments:
+        """Give the detections of a frame their identities."""
+        parts = {f.name: getattr(frame, f.name) for f in fields(FrameSegments)}
+        return cls(**parts, track_ids=track_ids)
 
 
 class Detector(Protocol):
