@@ -20,7 +20,7 @@ from detectron2.engine import default_argument_parser, default_setup
 from detectron2.projects.deeplab import add_deeplab_config
 from detectron2.utils.logger import setup_logger
 
-from dvps_d2.d2 import Trainer, add_dvps_config
+from dvps_d2.d2 import MultiScaleTesting, Trainer, add_dvps_config
 from dvps_d2.d2.build import resolve_device
 from dvps_d2.d2.checkpoint import ModelCheckpointer
 from dvps_d2.d2.distributed import run_distributed
@@ -60,6 +60,8 @@ def main(args):
         ModelCheckpointer(model, cfg.OUTPUT_DIR, complete=True).resume_or_load(
             cfg.MODEL.WEIGHTS, resume=args.resume
         )
+        if cfg.TEST.AUG.ENABLED:
+            model = MultiScaleTesting.from_config(cfg, model)
         return Trainer.test(cfg, model)
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=args.resume)

@@ -41,6 +41,7 @@ from .data import (
 )
 from .evaluation import build_evaluator
 from .meta_arch import DVIS_offline, DVIS_online, MinDVPS, MinVIS, VideoMetaArch
+from .multi_scale import MultiScaleTesting
 from .solver import build_lr_scheduler, build_optimizer
 from .trainer import Trainer
 
@@ -51,6 +52,7 @@ __all__ = [
     "DVIS_online",
     "MinDVPS",
     "MinVIS",
+    "MultiScaleTesting",
     "Trainer",
     "VideoMetaArch",
     "add_dvps_config",

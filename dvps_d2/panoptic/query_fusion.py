@@ -123,7 +123,7 @@ class FrameFusion:
             accepted = accept(
                 claims.won, claims.mask_area, claims.kept, self.settings.overlap_threshold
             )
-            tube, book = _draw(
+            tube, book = draw_frame(
                 frame, candidates, claims, accepted, sizes, state.book, self.settings
             )
             state = FrameFusionState(classes, second, book)
@@ -131,7 +131,7 @@ class FrameFusion:
         return _join(frames), state
 
     def _average(self, mean: ClassMean | None, logits: Tensor) -> ClassMean:
-        return ClassMean.update(mean, _wide(logits[0, 0]), self.settings.class_memory)
+        return ClassMean.update(mean, to_wide(logits[0, 0]), self.settings.class_memory)
 
     def finish(self, state: FrameFusionState | None) -> Iterator[PanopticTube]:
         """Nothing is left: every frame was told when it came."""
@@ -172,28 +172,28 @@ class ClipFusion:
         if state is None or not state.windows:
             return
         windows = [window for window, _ in state.windows]
-        opinions = [_mean_over_time([window.class_logits for window in windows])]
+        opinions = [mean_over_time([window.class_logits for window in windows])]
         if windows[0].second_class_logits is not None:
-            opinions.append(_mean_over_time([window.second_class_logits for window in windows]))
+            opinions.append(mean_over_time([window.second_class_logits for window in windows]))
         candidates = select_candidates(class_probs(*opinions), self.settings.score_threshold)
         areas = torch.zeros(3, len(candidates), dtype=torch.int64)
-        for frame, sizes in _frames(state):
+        for frame, sizes in clip_frames(state):
             claims = _claim(frame, candidates, sizes)
             areas += torch.stack([claims.won, claims.mask_area, claims.kept])
         accepted = accept(*areas, self.settings.overlap_threshold)
         book = IdentityBook()
-        for frame, sizes in _frames(state):
+        for frame, sizes in clip_frames(state):
             claims = _claim(frame, candidates, sizes)
-            tube, book = _draw(frame, candidates, claims, accepted, sizes, book, self.settings)
+            tube, book = draw_frame(frame, candidates, claims, accepted, sizes, book, self.settings)
             yield tube
 
 
-def _mean_over_time(logits: list[Tensor]) -> Tensor:
+def mean_over_time(logits: list[Tensor]) -> Tensor:
     """(1, T, Q, K+1) of every window -> (Q, K+1)."""
-    return torch.cat([_wide(window[0]) for window in logits]).mean(dim=0)
+    return torch.cat([to_wide(window[0]) for window in logits]).mean(dim=0)
 
 
-def _frames(
+def clip_frames(
     state: ClipFusionState,
 ) -> Iterator[tuple[TrackedQueries, tuple[Size, Size, Size]]]:
     for window, sizes in state.windows:
@@ -203,12 +203,11 @@ def _frames(
 
 def _claim(frame: TrackedQueries, candidates: Candidates, sizes: tuple[Size, Size, Size]) -> Claims:
     """Let the candidates compete for the pixels of one frame at output size."""
-    embeds = _wide(frame.mask_embeds[0, 0, candidates.queries])
-    logits = torch.einsum("nc,chw->nhw", embeds, _wide(frame.mask_features[0, 0]))
+    logits = products(frame.mask_embeds[0, 0, candidates.queries], frame.mask_features[0, 0])
     return claim_pixels(candidates.scores, mask_probs(logits, *sizes).unsqueeze(1))
 
 
-def _draw(
+def draw_frame(
     frame: TrackedQueries,
     candidates: Candidates,
     claims: Claims,
@@ -224,7 +223,7 @@ def _draw(
     seen = set(torch.unique(ids).tolist())
     depth = None
     if settings.depth is not None and frame.has_depth:
-        depth = _compose_depth(frame, candidates.queries, owner, sizes, settings.depth)
+        depth = compose_depth(frame, candidates.queries, owner, sizes, settings.depth)
     visible = {number: segment for number, segment in segments.items() if number in seen}
     return PanopticTube(ids.int(), visible, depth), book
 
@@ -260,7 +259,7 @@ def _name(
     return table, book, segments
 
 
-def _compose_depth(
+def compose_depth(
     frame: TrackedQueries,
     queries: Tensor,
     owner: Tensor,
@@ -280,7 +279,7 @@ def _compose_depth(
         (1, H, W) float32 metres.
     """
     embeds = torch.cat([frame.global_depth[0], frame.depth_embeds[0, 0, queries]])
-    logits = torch.einsum("nc,chw->nhw", _wide(embeds), _wide(frame.mask_features[0, 0]))
+    logits = products(embeds, frame.mask_features[0, 0])
     metres = to_output_size(activation(logits), *sizes)  # (1 + N, H, W)
     return metres.gather(0, owner + 1).float()
 
@@ -306,6 +305,15 @@ def _sizes(tracks: TrackedQueries, clip: Clip) -> tuple[Size, Size, Size]:
     return clip.padded_size, clip.valid_sizes[0], clip.original_sizes[0]
 
 
-def _wide(tensor: Tensor) -> Tensor:
+def products(embeds: Tensor, features: Tensor) -> Tensor:
+    """Dot products of (N, C) embeddings with (C, h, w) features -> (N, h, w).
+
+    The two may differ in type, as features are often kept in half precision.
+    """
+    dtype = torch.promote_types(to_wide(embeds).dtype, features.dtype)
+    return torch.einsum("nc,chw->nhw", embeds.to(dtype), features.to(dtype))
+
+
+def to_wide(tensor: Tensor) -> Tensor:
     """At least float32: thresholds must not depend on half-precision rounding."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

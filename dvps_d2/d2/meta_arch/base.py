@@ -110,7 +110,7 @@ class VideoMetaArch(nn.Module):
         clip = make_clip([image_as_window(item)], self.normalizer, self.size_divisibility)
         tube, state = self.pipeline.step(clip, StreamState())
         tubes = [tube] if tube is not None else list(self.pipeline.finish(state))
-        (frame,) = self._describe(tubes, clip.frame_ids[0])
+        (frame,) = self.describe(tubes, clip.frame_ids[0])
         del frame["frame_id"]
         return frame
 
@@ -121,16 +121,17 @@ class VideoMetaArch(nn.Module):
         tube, stream.state = self.pipeline.step(clip, stream.state)
         frames: Iterator[dict[str, Any]] = iter(())
         if tube is not None:
-            frames = self._describe([tube], clip.frame_ids[0])
+            frames = self.describe([tube], clip.frame_ids[0])
         if item["is_last"]:
             rest = self.pipeline.finish(stream.state)
-            frames = chain(frames, self._describe(rest, stream.frame_ids))
+            frames = chain(frames, self.describe(rest, stream.frame_ids))
             self.streams.close(item)
         return {"video_id": item["video_id"], "frames": frames}
 
-    def _describe(
+    def describe(
         self, tubes: Iterator[PanopticTube] | list[PanopticTube], frame_ids: Sequence[int]
     ) -> Iterator[dict[str, Any]]:
+        """Tubes that follow one another as the output dictionaries of their frames, lazily."""
         start = 0
         for tube in tubes:
             ids = frame_ids[start : start + tube.num_frames]
