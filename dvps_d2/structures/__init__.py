@@ -4,6 +4,7 @@ Axis letters, everywhere: B clips, T frames, Q queries, N segments, K classes, C
 h w the grid of the mask features, H W the (padded) frame.
 """
 
+from .box_targets import BoxTargets
 from .clip import Clip
 from .panoptic import PanopticTube, Segment
 from .queries import FrameQueries, SegmenterOutput, TrackedQueries
@@ -12,6 +13,7 @@ from .stream import StreamState
 from .targets import ClipTargets, DenoisingQueries
 
 __all__ = [
+    "BoxTargets",
     "Clip",
     "ClipTargets",
     "DenoisingQueries",
