@@ -24,7 +24,10 @@ VENV ?= .venv-$(shell printf '%s' '$(DETECTRON2)' | cksum | cut -d' ' -f1)
 D2_SOURCE := $(DETECTRON2)
 endif
 RUN := $(VENV)/bin/python
+# Compiling PyTorch's Python files takes longer than downloading them; they compile when used.
+PIP := $(RUN) -m pip install --quiet --no-compile
 STAMP := $(VENV)/.ready
+DEV_STAMP := $(VENV)/.ready-dev
 
 # The compiled op is built where there is a C++ compiler; without one the plain PyTorch path runs.
 DVPS_BUILD_OPS ?= $(if $(shell command -v c++ || command -v g++),1,0)
@@ -34,15 +37,20 @@ setup: $(STAMP)
 
 $(STAMP): setup.py pyproject.toml embedded/setup.py $(wildcard dvps_d2/ops/build.py dvps_d2/ops/csrc/*/* dvps_d2/ops/csrc/*)
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --upgrade pip "setuptools<82" wheel ninja
-	$(RUN) -m pip install --quiet $(foreach package,$(TORCH),"$(package)")
-	$(RUN) -m pip install --quiet --no-build-isolation "$(D2_SOURCE)"
-	DVPS_BUILD_OPS=$(DVPS_BUILD_OPS) $(RUN) -m pip install --quiet --no-build-isolation -e ".[dev]"
+	$(PIP) --upgrade pip "setuptools<82" wheel ninja
+	$(PIP) $(foreach package,$(TORCH),"$(package)")
+	$(PIP) --no-build-isolation "$(D2_SOURCE)"
+	DVPS_BUILD_OPS=$(DVPS_BUILD_OPS) $(PIP) --no-build-isolation -e .
 	@$(RUN) -c "import detectron2, torch; print('Detectron2', detectron2.__version__, '| torch', torch.__version__)"
 	@touch $@
 
+# Tools for tests and lint, which running models does not need.
+$(DEV_STAMP): $(STAMP)
+	$(PIP) $$($(RUN) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['dev'])")
+	@touch $@
+
 TESTS ?= tests embedded/tests
-test: setup
+test: $(DEV_STAMP)
 	OMP_NUM_THREADS=2 $(RUN) -m pytest -m "not slow" $(TESTS)
 
 STREET := $(or $(DETECTRON2_DATASETS),datasets)/street
@@ -52,7 +60,7 @@ demo: setup
 	$(RUN) train_net.py --config-file configs/experiments/street/mindvps_compact.yaml OUTPUT_DIR $(DEMO)
 	$(RUN) -m dvps_d2.cli quickstart --run $(DEMO)
 
-lint: setup
+lint: $(DEV_STAMP)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
