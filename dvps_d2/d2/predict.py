@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,15 @@ from .config import add_dvps_config
 from .data import WindowMapper, make_windows
 
 
-def load_run(run: str | Path, weights: str | Path | None = None) -> tuple[Any, nn.Module]:
+def load_run(
+    run: str | Path, weights: str | Path | None = None, options: Sequence[str] = ()
+) -> tuple[Any, nn.Module]:
     """The config and model of a training run, ready for inference.
 
     Args:
         run: OUTPUT_DIR of the run.
         weights: a checkpoint; by default the run's averaged weights, else its final ones.
+        options: further keys and values, alternating.
 
     Raises:
         FileNotFoundError: the folder holds no config or no checkpoint.
@@ -38,14 +41,41 @@ def load_run(run: str | Path, weights: str | Path | None = None) -> tuple[Any, n
     found = [path for path in candidates if path.is_file()]
     if not found:
         raise FileNotFoundError(f"no checkpoint: {', '.join(map(str, candidates))} do not exist")
+    return load_model(config, str(found[0]), options)
+
+
+def load_model(
+    config_file: str | Path, weights: str = "", options: Sequence[str] = ()
+) -> tuple[Any, nn.Module]:
+    """The config and model of a config file, ready for inference.
+
+    Args:
+        config_file: a YAML.
+        weights: a checkpoint with every tensor of the model; MODEL.WEIGHTS by default.
+        options: further keys and values, alternating.
+
+    Raises:
+        FileNotFoundError: config or checkpoint do not exist.
+        ValueError: no checkpoint is named, or an option is no key of the config.
+    """
+    if not Path(config_file).is_file():
+        raise FileNotFoundError(f"config {config_file} does not exist")
     cfg = get_cfg()
     add_deeplab_config(cfg)
     add_dvps_config(cfg)
-    cfg.merge_from_file(str(config))
+    cfg.merge_from_file(str(config_file))
+    try:
+        cfg.merge_from_list(list(options))
+    except (AssertionError, KeyError) as error:  # what yacs raises
+        raise ValueError(f"config override {' '.join(options)!r}: {error}") from error
+    if weights:
+        cfg.MODEL.WEIGHTS = weights
+    if not cfg.MODEL.WEIGHTS:
+        raise ValueError(f"{config_file} names no MODEL.WEIGHTS: say which checkpoint to use")
     cfg.MODEL.DEVICE = resolve_device(cfg.MODEL.DEVICE)
     cfg.freeze()
     model = build_model(cfg)
-    ModelCheckpointer(model, complete=True).load(str(found[0]))
+    ModelCheckpointer(model, complete=True).load(cfg.MODEL.WEIGHTS)
     return cfg, model.eval()
 
 

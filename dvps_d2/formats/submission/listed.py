@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,15 @@ class ListedWriter(SubmissionWriter):
                 "segments_info": segments_info(segments, self.table),
             }
         )
+
+    def progress(self, video_id: str) -> dict[str, Any]:
+        """The entries of ``pred.json``."""
+        return {"entries": self._entries.get(video_id, [])}
+
+    def resume(self, video_id: str, progress: Mapping[str, Any]) -> None:
+        """See `SubmissionWriter.resume`."""
+        super().resume(video_id, progress)
+        self._entries[video_id] = list(progress["entries"])
 
     def _complete(self) -> None:
         entries = [entry for video in self._entries.values() for entry in video]

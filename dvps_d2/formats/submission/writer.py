@@ -108,6 +108,19 @@ class SubmissionWriter(AbstractContextManager, ABC):
         self._write(video_id, self._due[key], segments, depth)
         self._done.add(key)
 
+    def progress(self, video_id: str) -> dict[str, Any]:
+        """What `resume` needs to know about a video whose frames were all added; JSON values."""
+        return {}
+
+    def resume(self, video_id: str, progress: Mapping[str, Any]) -> None:
+        """Count a video as added whose files an earlier writer left in this folder.
+
+        Args:
+            video_id: as in the records.
+            progress: what `progress` of that writer gave.
+        """
+        self._done.update(key for key in self._due if key[0] == video_id)
+
     def __exit__(self, *exc: Any) -> None:
         if exc[0] is not None:
             return
@@ -129,8 +142,15 @@ class SubmissionWriter(AbstractContextManager, ABC):
         """Write what concerns all frames."""
 
     def archive(self, path: str | os.PathLike[str]) -> None:
-        """Pack the folder into a zip file; the same files give the same bytes."""
-        files = sorted(p for p in self.folder.rglob("*") if p.is_file())
+        """Pack the folder into a zip file; the same files give the same bytes.
+
+        Hidden files at the top of the folder are left out.
+        """
+        files = sorted(
+            p
+            for p in self.folder.rglob("*")
+            if p.is_file() and not p.relative_to(self.folder).as_posix().startswith(".")
+        )
         with atomic_path(path) as partial, zipfile.ZipFile(partial, "w") as archive:
             for file in files:
                 entry = zipfile.ZipInfo(file.relative_to(self.folder).as_posix(), _EPOCH)
