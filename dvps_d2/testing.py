@@ -9,6 +9,7 @@ void::
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -116,7 +117,7 @@ def draw_queries(
     )
 
 
-def clip_of(num_frames: int, height: int, width: int, **kwargs: object) -> Clip:
+def clip_of(num_frames: int, height: int, width: int, **kwargs: Any) -> Clip:
     """A clip of grey frames, for tests that look at the queries only."""
     frames = [torch.zeros(3, height, width) for _ in range(num_frames)]
     return Clip.from_frames([frames], divisibility=1, **kwargs)
@@ -136,7 +137,7 @@ def tiny_pipeline(*, depth: bool = True, num_classes: int = 4, seed: int = 0) ->
     torch.manual_seed(seed)
     backbone = CompactResNet(width=16, blocks=(1, 1, 1, 1))
     shapes = backbone.output_shapes()
-    sizes = {"hidden_dim": 32, "num_queries": 6, "num_layers": 3, "num_heads": 2}
+    sizes: dict[str, Any] = {"hidden_dim": 32, "num_queries": 6, "num_layers": 3, "num_heads": 2}
     segmenter = QuerySegmenter(
         backbone,
         PixelDecoder(

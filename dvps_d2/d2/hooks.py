@@ -78,7 +78,7 @@ class BestWeights(HookBase):
         self.model = model
         self.folder = folder
         self.best = -math.inf
-        self._seen = -1
+        self._seen: float = -1
 
     def after_step(self) -> None:
         """Look for a score that has just been written."""

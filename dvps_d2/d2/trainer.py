@@ -90,7 +90,7 @@ class ClipTrainer(SimpleTrainer):
             data_time += time.perf_counter() - start
             with self._sync(last=part == self.accumulation - 1), self._blame(batch):
                 losses = self._losses(batch)
-                total = sum(losses.values()) / self.accumulation
+                total = torch.stack(list(losses.values())).sum() / self.accumulation
                 self._check_finite(losses)
                 self.scaler.scale(total).backward()
             for name, value in losses.items():

@@ -199,7 +199,7 @@ class DeformableEncoder(nn.Module):
             raise ValueError(
                 f"levels must be {len(self.level_embed)} feature maps, got {len(levels)}"
             )
-        shapes = [tuple(level.shape[-2:]) for level in levels]
+        shapes = [(level.shape[-2], level.shape[-1]) for level in levels]
         tokens = torch.cat([level.flatten(2).transpose(1, 2) for level in levels], dim=1)
         position = torch.cat(
             [

@@ -67,6 +67,8 @@ class SetCriterion(nn.Module):
     Source: Cheng et al., Mask2Former, 2022, section 3.3; Kim et al., MinDVPS, 2023, section 3.2.
     """
 
+    empty_weight: Tensor
+
     def __init__(
         self,
         num_classes: int,
@@ -121,8 +123,9 @@ class SetCriterion(nn.Module):
         layers = (*output.auxiliary, output.queries)
         losses: dict[str, Tensor] = {}
         with full_precision(output.queries.class_logits.device):
-            frames = targets
-            if not isinstance(targets, FrameTargets):
+            if isinstance(targets, FrameTargets):
+                frames = targets
+            else:
                 frames = FrameTargets.from_clips(targets, keep_absent=self.keep_absent)
             self._check(output, frames, denoising)
             num_masks = mean_over_processes(frames.count(per_clip=self._by_tube))

@@ -10,6 +10,8 @@ nothing.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -87,11 +89,11 @@ class _Softplus(torch.autograd.Function):
     """max(x, 0) - log(sigmoid(|x|)): the sigmoid is at least 0.5, so its logarithm is safe."""
 
     @staticmethod
-    def forward(ctx, logits: Tensor) -> Tensor:
+    def forward(ctx: Any, logits: Tensor) -> Tensor:
         ctx.save_for_backward(logits)
         return logits.clamp(min=0).sub_(logits.abs().sigmoid_().log_())
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         (logits,) = ctx.saved_tensors
         return grad * logits.sigmoid()

@@ -46,10 +46,12 @@ class Pairs:
 
     def repeat(self, times: int, dropped: Tensor | None = None) -> Pairs:
         """The same pairs in ``times`` consecutive frames each."""
-        repeated = (
-            x.repeat_interleave(times, dim=0) for x in (self.query, self.target, self.valid)
+        return Pairs(
+            self.query.repeat_interleave(times, dim=0),
+            self.target.repeat_interleave(times, dim=0),
+            self.valid.repeat_interleave(times, dim=0),
+            dropped,
         )
-        return Pairs(*repeated, dropped)
 
     def lists(self) -> list[tuple[Tensor, Tensor]]:
         """Per frame (query indices, target indices), without padding."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from dvps_d2.depth import owner_of
 from dvps_d2.structures import ClipTargets
 
-Size = tuple[int, int]
+Size = tuple[int, ...]  # (h, w)
 
 # Sums of so many mask pixels fit in eight bits.
 MAX_BYTE = 255
@@ -113,7 +113,7 @@ class FrameTargets:
         """(F, h, w) float32 metres at the centre of every grid cell (nearest, never averaged)."""
         return None if self.depth is None else _at_centres(self.depth, size)
 
-    def _once(self, key, compute) -> Tensor:
+    def _once(self, key: tuple[str, Size], compute: Callable[[], Tensor]) -> Tensor:
         if key not in self._grids:
             self._grids[key] = compute()
         return self._grids[key]

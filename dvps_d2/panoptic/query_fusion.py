@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -47,12 +47,12 @@ class PanopticFusion(Protocol):
     """Tracked queries of one video -> panoptic tubes, window after window."""
 
     def __call__(
-        self, tracks: TrackedQueries, clip: Clip, state: object
-    ) -> tuple[PanopticTube | None, object]:
+        self, tracks: TrackedQueries, clip: Clip, state: Any
+    ) -> tuple[PanopticTube | None, Any]:
         """Fuse a window; None when nothing can be said before the video ends."""
         ...
 
-    def finish(self, state: object) -> Iterator[PanopticTube]:
+    def finish(self, state: Any) -> Iterator[PanopticTube]:
         """What is left to say at the end of the video, lazily, frame by frame."""
         ...
 
@@ -180,7 +180,7 @@ class ClipFusion:
         for frame, sizes in clip_frames(state):
             claims = _claim(frame, candidates, sizes)
             areas += torch.stack([claims.won, claims.mask_area, claims.kept])
-        accepted = accept(*areas, self.settings.overlap_threshold)
+        accepted = accept(areas[0], areas[1], areas[2], self.settings.overlap_threshold)
         book = IdentityBook()
         for frame, sizes in clip_frames(state):
             claims = _claim(frame, candidates, sizes)

@@ -33,9 +33,16 @@ class Prediction:
 
     def split(self, count: int) -> tuple[Prediction, Prediction]:
         """The first ``count`` queries, and the rest."""
-        heads = (self.class_logits, self.mask_embeds, self.query_embeds)
-        first, rest = zip(*((x[:, :count], x[:, count:]) for x in heads), strict=True)
-        return Prediction(*first, self.mask_features), Prediction(*rest, self.mask_features)
+
+        def part(places: slice) -> Prediction:
+            return Prediction(
+                self.class_logits[:, places],
+                self.mask_embeds[:, places],
+                self.query_embeds[:, places],
+                self.mask_features,
+            )
+
+        return part(slice(None, count)), part(slice(count, None))
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +168,7 @@ class MaskedAttentionDecoder(MaskedTransformer):
         return F.interpolate(mask_features, size=size, mode="bilinear")
 
     def _start(
-        self, frames: int, denoising: DenoisingQueries | None, first_size: tuple[int, int]
+        self, frames: int, denoising: DenoisingQueries | None, first_size: tuple[int, ...]
     ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """Queries (N, Q', C), their position, and the masks that denoising asks for."""
         queries = self.query_feat.weight.expand(frames, -1, -1)
@@ -198,7 +205,7 @@ class MaskedAttentionDecoder(MaskedTransformer):
 
 
 @torch.no_grad()
-def resize_for_attention(mask_features: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
+def resize_for_attention(mask_features: Tensor, sizes: Sequence[tuple[int, ...]]) -> list[Tensor]:
     """Mask features at the size of each level, for attention masks only.
 
     Bilinear resizing is linear in every channel, so mask logits computed from resized features are

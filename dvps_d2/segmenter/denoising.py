@@ -37,7 +37,7 @@ def self_attention_mask(num_queries: int, valid: Tensor) -> Tensor:
     return allowed
 
 
-def first_attention_mask(noised: DenoisingQueries, size: tuple[int, int]) -> Tensor:
+def first_attention_mask(noised: DenoisingQueries, size: tuple[int, ...]) -> Tensor:
     """The noised masks as the attention masks of the first layer.
 
     A cell is open if the mask touches it anywhere. Picking the nearest pixel instead would lose

@@ -63,13 +63,12 @@ class PixelDecoder(nn.Module):
         self.hidden_dim = hidden_dim
         self.mask_dim = mask_dim
         self.full_precision = full_precision
-        self.input_proj = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(in_channels[name], hidden_dim, 1), group_norm(hidden_dim))
-            for name in self.encoder_levels
-        )
-        for projection in self.input_proj:
-            nn.init.xavier_uniform_(projection[0].weight)
-            nn.init.zeros_(projection[0].bias)
+        self.input_proj = nn.ModuleList()
+        for name in self.encoder_levels:
+            projection = nn.Conv2d(in_channels[name], hidden_dim, 1)
+            nn.init.xavier_uniform_(projection.weight)
+            nn.init.zeros_(projection.bias)
+            self.input_proj.append(nn.Sequential(projection, group_norm(hidden_dim)))
         self.transformer = DeformableEncoder(
             hidden_dim,
             encoder_layers,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -69,7 +70,7 @@ class Clip:
         """(H, W) of the padded frames."""
         return self.images.shape[3], self.images.shape[4]
 
-    def to(self, *args, **kwargs) -> Clip:
+    def to(self, *args: Any, **kwargs: Any) -> Clip:
         """The same clip with ``images.to(*args, **kwargs)``."""
         images = self.images.to(*args, **kwargs)
         return Clip(images, self.valid_sizes, self.original_sizes, self.frame_ids, self.video_ids)
@@ -80,9 +81,7 @@ class Clip:
         Its images have the same shape and are all zero, in the memory of a single number.
         """
         blank = torch.zeros((), dtype=self.images.dtype).expand(self.images.shape)
-        return Clip(
-            blank, self.valid_sizes, self.original_sizes, self.frame_ids, self.video_ids
-        )
+        return Clip(blank, self.valid_sizes, self.original_sizes, self.frame_ids, self.video_ids)
 
     @classmethod
     def from_frames(
@@ -113,12 +112,13 @@ class Clip:
                 f"clips of one batch must have the same number of frames (> 0), got "
                 f"{[len(clip) for clip in frames]}"
             )
-        valid_sizes = []
+        valid_sizes: list[Size] = []
         for number, clip in enumerate(frames):
             sizes = {tuple(frame.shape[-2:]) for frame in clip}
             if len(sizes) != 1:
                 raise ValueError(f"clip {number} mixes frame sizes {sorted(sizes)}; resize first")
-            valid_sizes.append(sizes.pop())
+            height, width = sizes.pop()
+            valid_sizes.append((height, width))
         height = _round_up(max(h for h, _ in valid_sizes), divisibility)
         width = _round_up(max(w for _, w in valid_sizes), divisibility)
         images = torch.stack(
@@ -131,7 +131,7 @@ class Clip:
         return cls(
             images=images,
             valid_sizes=tuple(valid_sizes),
-            original_sizes=tuple(tuple(s) for s in original_sizes or valid_sizes),
+            original_sizes=tuple((h, w) for h, w in original_sizes or valid_sizes),
             frame_ids=tuple(tuple(ids) for ids in frame_ids or [range(count)] * len(frames)),
             video_ids=tuple(video_ids or map(str, range(len(frames)))),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -133,7 +133,7 @@ class FrameQueries:
         }
         return replace(self, **cut)
 
-    def to(self: Queries, *args, **kwargs) -> Queries:
+    def to(self: Queries, *args: Any, **kwargs: Any) -> Queries:
         """``Tensor.to`` on every floating-point field (ids keep their type)."""
         moved = {}
         for f in fields(self):

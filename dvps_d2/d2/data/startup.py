@@ -50,8 +50,11 @@ def check_training_data(cfg: Any) -> Report:
     records = video_records(cfg.DATASETS.TRAIN, exclude=cfg.DATASETS.EXCLUDE)
     report.add(missing_files(records, with_depth=cfg.MODEL.DVPS.DEPTH.ENABLED))
     stamp = Path(cfg.OUTPUT_DIR) / "data_check.json"
-    content = {"datasets": list(cfg.DATASETS.TRAIN), "exclude": list(cfg.DATASETS.EXCLUDE)}
-    content["frames"] = sum(len(record["frames"]) for record in records)
+    content: dict[str, Any] = {
+        "datasets": list(cfg.DATASETS.TRAIN),
+        "exclude": list(cfg.DATASETS.EXCLUDE),
+        "frames": sum(len(record["frames"]) for record in records),
+    }
     if level == "full" and not report.has_errors:
         if stamp.is_file() and read_json(str(stamp)) == content:
             logger.info("Training data was checked before (%s)", stamp)
