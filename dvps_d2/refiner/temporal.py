@@ -109,8 +109,7 @@ class TemporalRefiner(nn.Module):
         x = torch.cat([tracks.query_embeds for tracks, _ in windows], dim=1).to(device, dtype)
         memory = torch.cat([_frame_embeds(tracks) for tracks, _ in windows], dim=1)
         *_, last = self._layers(x, memory.to(device, dtype))
-        embeds = self.decoder_norm(last)
-        classes = self._classes(embeds)
+        embeds, classes = self._normed_and_classes(last)
         start = 0
         while windows:
             tracks, clip = windows.pop(0)
@@ -130,8 +129,7 @@ class TemporalRefiner(nn.Module):
         """
         outputs = []
         for layer in self._layers(tracks.query_embeds, _frame_embeds(tracks)):
-            embeds = self.decoder_norm(layer)
-            outputs.append(self._refined(tracks, embeds, self._classes(embeds)))
+            outputs.append(self._refined(tracks, *self._normed_and_classes(layer)))
         return Refinement(outputs[-1], tuple(outputs[:-1]))
 
     def _layers(self, x: Tensor, memory: Tensor) -> Iterator[Tensor]:
@@ -154,24 +152,29 @@ class TemporalRefiner(nn.Module):
             x = ffn(by_frame).unflatten(0, (batch, -1))
             yield x
 
-    def _classes(self, embeds: Tensor) -> Tensor:
-        """(B, T, Q, C) normalised tracks -> (B, T, Q, K+1), the same in every frame."""
-        weights = self.activation_proj(embeds).softmax(dim=1)
-        pooled = (weights * embeds).sum(dim=1, keepdim=True)
-        return self.class_embed(pooled).expand(-1, embeds.shape[1], -1, -1)
+    def _normed_and_classes(self, layer: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, Q, C) -> the same normalised, and (B, T, Q, K+1), equal in every frame."""
+        # Heads are small and their results are compared and thresholded: no half precision.
+        with torch.autocast(layer.device.type, enabled=False):
+            embeds = self.decoder_norm(layer.to(self.decoder_norm.weight.dtype))
+            weights = self.activation_proj(embeds).softmax(dim=1)
+            pooled = (weights * embeds).sum(dim=1, keepdim=True)
+            return embeds, self.class_embed(pooled).expand(-1, layer.shape[1], -1, -1)
 
     def _refined(self, tracks: TrackedQueries, embeds: Tensor, classes: Tensor) -> TrackedQueries:
         """The heads on one layer; the tracker's classes stay as the second opinion."""
         dtype = tracks.mask_embeds.dtype
-        return replace(
-            tracks,
-            class_logits=classes,
-            mask_embeds=self.mask_embed(embeds).to(dtype),
-            query_embeds=embeds,
-            depth_embeds=None if self.depth_embed is None else self.depth_embed(embeds).to(dtype),
-            frame_embeds=None,
-            second_class_logits=tracks.class_logits,
-        )
+        with torch.autocast(embeds.device.type, enabled=False):
+            depth = None if self.depth_embed is None else self.depth_embed(embeds).to(dtype)
+            return replace(
+                tracks,
+                class_logits=classes,
+                mask_embeds=self.mask_embed(embeds).to(dtype),
+                query_embeds=embeds,
+                depth_embeds=depth,
+                frame_embeds=None,
+                second_class_logits=tracks.class_logits,
+            )
 
 
 class _TimeConvolutions(nn.Sequential):

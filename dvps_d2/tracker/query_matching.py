@@ -51,7 +51,8 @@ def match_queries(previous: Tensor, current: Tensor) -> Tensor:
     # A zero vector gets cosine 0 with everything (normalize has an epsilon).
     before = F.normalize(previous.detach().to(_at_least_float32(previous)), dim=-1)
     now = F.normalize(current.detach().to(_at_least_float32(current)), dim=-1)
-    cost = (1 - before @ now.transpose(1, 2)).cpu().numpy()  # (B, Q, Q)
+    with torch.autocast(before.device.type, enabled=False):  # ties must not come from rounding
+        cost = (1 - before @ now.transpose(1, 2)).cpu().numpy()  # (B, Q, Q)
     order = []
     for clip, table in enumerate(cost):
         try:

@@ -248,14 +248,17 @@ class ReferringTracker(nn.Module):
         self, queries: FrameQueries, layer: Tensor, global_depth: Tensor | None
     ) -> FrameQueries:
         """The heads on one layer, with the segmenter's features."""
-        embeds = self.decoder_norm(layer)
         features = queries.mask_features
-        depth = None if self.depth_embed is None else self.depth_embed(embeds).to(features.dtype)
-        return FrameQueries(
-            class_logits=self.class_embed(embeds),
-            mask_features=features,
-            mask_embeds=self.mask_embed(embeds).to(features.dtype),
-            query_embeds=embeds,
-            depth_embeds=depth,
-            global_depth=None if global_depth is None else global_depth.to(features.dtype),
-        )
+        dtype = features.dtype
+        # Heads are small and their results are compared and thresholded: no half precision.
+        with torch.autocast(layer.device.type, enabled=False):
+            embeds = self.decoder_norm(layer.to(self.decoder_norm.weight.dtype))
+            depth = None if self.depth_embed is None else self.depth_embed(embeds).to(dtype)
+            return FrameQueries(
+                class_logits=self.class_embed(embeds),
+                mask_features=features,
+                mask_embeds=self.mask_embed(embeds).to(dtype),
+                query_embeds=embeds,
+                depth_embeds=depth,
+                global_depth=None if global_depth is None else global_depth.to(dtype),
+            )

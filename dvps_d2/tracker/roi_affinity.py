@@ -6,7 +6,7 @@ al., "Video Panoptic Segmentation" (VPSNet), CVPR 2020, section 5.1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,6 +17,7 @@ from torchvision.ops import box_iou
 from dvps_d2.layers.roi import paste_masks, pool_rois
 from dvps_d2.structures import Clip, FrameSegments, TrackedSegments
 
+NUM_LEVELS = 4  # strides 4 to 32
 NEW = -1  # in an assignment: no track of the memory
 
 
@@ -255,8 +256,8 @@ class RoiTracker(nn.Module):
         """Track the frames of one window in order; ``clip`` is not looked at."""
         tracked = []
         for frame in frames:
-            levels = [level.unsqueeze(0) for level in list(frame.pyramid.values())[:4]]
-            embeds = self.head(levels, [frame.boxes])
+            pyramid = {name: level.unsqueeze(0) for name, level in frame.pyramid.items()}
+            (embeds,) = self.embed(pyramid, [frame.boxes])
             masks = None
             if self.weights.mask > 0:
                 grid = tuple(frame.semantic_logits.shape[1:])
@@ -273,6 +274,19 @@ class RoiTracker(nn.Module):
             )
             tracked.append(TrackedSegments.from_frame(frame, track_ids))
         return tracked, state
+
+    def embed(self, pyramid: Mapping[str, Tensor], boxes: Sequence[Tensor]) -> list[Tensor]:
+        """Vectors of boxes.
+
+        Args:
+            pyramid: level -> (N, C, h_l, w_l), finest (stride 4) first; four levels are read.
+            boxes: per image (R, 4) in pixels.
+
+        Returns:
+            Per image (R, C').
+        """
+        embeds = self.head(list(pyramid.values())[:NUM_LEVELS], boxes)
+        return list(embeds.split([len(box) for box in boxes]))
 
 
 def mask_iou(masks: Tensor, others: Tensor) -> Tensor:

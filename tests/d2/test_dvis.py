@@ -198,3 +198,17 @@ def test_more_objects_than_queries_and_a_clip_longer_than_the_video(dvis_cfg):
     )  # fmt: skip
     losses = build_model(cfg).train()(next(iter(build_clip_train_loader(cfg))))
     assert all(torch.isfinite(value) for value in losses.values())
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_bfloat16_autocast_trains_and_streams(dvis_cfg, name):
+    cfg = dvis_cfg(name, "MODEL.DVPS.DEPTH.ENABLED", True)
+    model = build_model(cfg)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses = model.train()(next(iter(build_clip_train_loader(cfg))))
+        frames = stream(model.eval(), windows(cfg, 4)[:2])
+    total = sum(losses.values())
+    total.backward()
+    assert torch.isfinite(total)
+    assert len(frames) == 6
+    assert all(depth.dtype == torch.float32 for _, _, depth in frames.values())
