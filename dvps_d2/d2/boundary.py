@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from dvps_d2.structures import Clip, ClipTargets, PanopticTube
 
+from .data.segments import SegmentMaps
+
 
 class Normalizer(nn.Module):
     """(x - mean) / std per channel, and the device that a model lives on.
@@ -66,7 +68,7 @@ def make_clip(items: Sequence[Mapping[str, Any]], normalize: Normalizer, divisib
 def make_targets(
     items: Sequence[Mapping[str, Any]], clip: Clip, device: torch.device
 ) -> list[ClipTargets]:
-    """The items' targets, padded like the clip's images.
+    """The items' targets (`ClipTargets` or `SegmentMaps`), padded like the clip's images.
 
     Raises:
         KeyError: an item without "targets": it was made for inference.
@@ -78,7 +80,10 @@ def make_targets(
                 f"video {item.get('video_id')!r}: no 'targets' in a training item; build the "
                 f"loader with build_clip_train_loader"
             )
-        targets.append(item["targets"].pad(*clip.padded_size).to(device))
+        found = item["targets"]
+        if isinstance(found, SegmentMaps):
+            found = found.expand(device)
+        targets.append(found.to(device).pad(*clip.padded_size))
     return targets
 
 

@@ -14,6 +14,7 @@ def add_dvps_config(cfg: CN) -> None:
     """Add the keys of this package to a Detectron2 config, in place."""
     _add_model(cfg)
     _add_dvis(cfg)
+    _add_vpsnet(cfg)
     _add_losses(cfg)
     _add_dvps(cfg)
     _add_input(cfg)
@@ -104,6 +105,87 @@ def _add_dvis(cfg: CN) -> None:
     # How the mask features of a stream wait for the end of the video: "full" or "half" precision
     # in main memory, or "disk" (half precision in a temporary file).
     refiner.FEATURE_STORE = "half"
+
+
+def _add_vpsnet(cfg: CN) -> None:
+    # VPSNet and SiamTrack. The detector is Detectron2's: MODEL.RPN, MODEL.ROI_HEADS (with
+    # SCORE_THRESH_TEST, NMS_THRESH_TEST and, for the number of thing classes, NUM_CLASSES),
+    # MODEL.ROI_BOX_HEAD, MODEL.ROI_MASK_HEAD, TEST.DETECTIONS_PER_IMAGE.
+    vpsnet = cfg.MODEL.VPSNET = CN()
+    # Between pyramid and heads: "none" (released Track), "gather" (Base in the paper: add the
+    # merged pyramid to every level) or "fuse" (with the frame before).
+    vpsnet.NECK = "none"
+    # How levels are merged: "mean" (released code) or "sum" (paper).
+    vpsnet.GATHER = "mean"
+    # NECK "fuse": warp the reference frame along the flow; weigh both frames by attention. Either
+    # may be switched off (table 2 of the paper).
+    vpsnet.ALIGN = True
+    vpsnet.ATTEND = True
+    # Warp with the half-pixel shift that released weights were trained with.
+    vpsnet.LEGACY_WARP = True
+    # Boxes that end on their last pixel, as released weights were trained with; use
+    # MODEL.ANCHOR_GENERATOR.NAME LegacyAnchorGenerator and POOLER_TYPE ROIAlign with it.
+    vpsnet.LEGACY_BOXES = False
+    # Suppress overlapping boxes over all classes together.
+    vpsnet.CLASS_AGNOSTIC_NMS = True
+    # Semantic head: channels after its second layer, and deformable layers (UPSNet has 2).
+    vpsnet.SEMANTIC_CHANNELS = 128
+    vpsnet.SEMANTIC_LAYERS = 3
+    # Identities: "order" (of the scores; Base and Fuse), "class_sort", "flow_iou" (ablations of
+    # table 4) or "affinity" (learned; Track, FuseTrack and SiamTrack).
+    vpsnet.TRACKER = "order"
+    # Association reads the fused features; False is "Disjoined" in table 4.
+    vpsnet.TRACK_ON_FUSED = True
+
+    track = vpsnet.TRACK = CN()
+    # Length of the vectors that are compared.
+    track.HIDDEN_DIM = 1024
+    # Weights of what counts beside appearance: log score, box overlap, same class (released code)
+    # and mask overlap (the paper's further cue; 0: released code).
+    track.SCORE_WEIGHT = 1.0
+    track.BOX_WEIGHT = 2.0
+    track.CLASS_WEIGHT = 10.0
+    track.MASK_WEIGHT = 0.0
+    # Objects that are remembered, those seen last first; 0 is all ever seen (released code).
+    track.CAPACITY = 500
+
+    flow = vpsnet.FLOW = CN()
+    # "raft", "raft_small", "dis" (OpenCV, no weights), "files" or "zero". For FUSE, the warping
+    # loss and "flow_iou".
+    flow.NAME = "raft"
+    # RAFT: a state dict in torchvision's format; empty downloads torchvision's.
+    flow.WEIGHTS = ""
+    # "files": folder of <video id>/<key frame>_<reference frame>.npy.
+    flow.FOLDER = ""
+    # Keep estimated flow in this folder, found again by the pixels of both frames; empty: do not.
+    flow.CACHE = ""
+
+    # Factors of the losses beside the detector's own (released code; the paper has 1 for all).
+    vpsnet.SEMANTIC_WEIGHT = 1.0
+    vpsnet.PANOPTIC_WEIGHT = 0.5
+    vpsnet.TRACK_WEIGHT = 0.5
+
+    panoptic = vpsnet.FUSION = CN()
+    # A mask is dropped when more than this share of it belongs to surer masks of its class.
+    panoptic.OVERLAP_THRESHOLD = 0.3
+    # Stuff with fewer pixels (of the output) becomes void.
+    panoptic.STUFF_AREA = 2048
+    # An instance becomes stuff where at least this share of it looks like that stuff.
+    panoptic.MAJORITY = 0.5
+
+    siamese = vpsnet.SIAMESE = CN()
+    # SiamTrack: supervise both frames of a pair; with all weights 0 that is SiamTrack-Base.
+    siamese.ENABLED = False
+    # Factors of its losses (the paper does not give its own).
+    siamese.SEMANTIC_WEIGHT = 1.0
+    siamese.INSTANCE_WEIGHT = 1.0
+    siamese.WARP_WEIGHT = 1.0
+    siamese.TUBE_WEIGHT = 1.0
+    # Of both contrasts (tau in equation 2), and alpha of the occlusion map.
+    siamese.TEMPERATURE = 0.5
+    siamese.OCCLUSION = 50.0
+    # Channels of the projection head.
+    siamese.PROJECTION_DIM = 256
 
 
 def _add_losses(cfg: CN) -> None:
@@ -209,7 +291,6 @@ def _add_input(cfg: CN) -> None:
     cfg.INPUT.COLOR_JITTER = 0.0
     # Multiply depth by old size / new size after a resize (a nearer camera sees larger objects).
     cfg.INPUT.SCALE_DEPTH = True
-
 
     # Frames left out of training: video ids, "video id/frame id", or base names of images.
     # (MinDVPS drops two frames with broken depth, which its paper does not name.)

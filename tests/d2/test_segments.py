@@ -151,3 +151,25 @@ def test_the_key_frame_is_marked(record):
 def test_the_crowd_rule_is_checked():
     with pytest.raises(ValueError, match=r"INPUT\.CROWD='hide' is none of drop, segment"):
         ClipMapper([], ClipSampling(), crowd="hide")
+
+
+def test_a_clip_leaves_the_loader_as_numbers(record):
+    maps = both_frames(record)["targets"]
+    assert maps.numbers.dtype == torch.uint8
+    assert maps.numbers[0].tolist() == [[1, 3, 3, 2, 0, 0], [1, 3, 3, 1, 1, 0]]
+    assert maps.class_ids.tolist() == [ROAD, 11, CAR]
+    targets = maps.expand()
+    assert torch.equal(targets.masks, maps.masks)
+    assert targets.masks.dtype == torch.bool
+    assert targets.masks.flatten(2).sum(-1).tolist() == [[4, 9], [1, 1], [4, 0]]
+    assert targets.depth is None
+
+
+def test_more_than_255_segments_in_a_clip(record):
+    tracks = CAR * 1000 + np.arange(400, dtype=np.uint16).reshape(20, 20)
+    for frame in record["frames"]:
+        write_png(frame["file_name"], np.zeros((20, 20, 3), np.uint8))
+        write_png(frame["pan_seg_file_name"], tracks)
+    maps = ClipMapper([], ClipSampling())(record, draw=0)["targets"]
+    assert maps.track_ids.tolist() == (13000 + np.arange(400)).tolist()
+    assert maps.masks.flatten(1).sum(1).tolist() == [1] * 400

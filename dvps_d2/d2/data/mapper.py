@@ -13,7 +13,6 @@ from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
 
 from dvps_d2.formats import READERS, DatasetReader, PanopticLabel
-from dvps_d2.structures import ClipTargets
 
 from .augmentations import (
     apply_to_numbers,
@@ -23,7 +22,13 @@ from .augmentations import (
     training_augmentations,
 )
 from .clip_sampling import ClipSampling
-from .segments import CROWD_RULES, frame_instances, number_segments, things_in_every_frame
+from .segments import (
+    CROWD_RULES,
+    SegmentMaps,
+    frame_instances,
+    number_segments,
+    things_in_every_frame,
+)
 
 # Depth travels through transforms as metres x 256, the coding of the files.
 DEPTH_UNIT = 256.0
@@ -99,7 +104,7 @@ class ClipMapper:
         Returns:
             ``{"video_id", "width", "height", "key_frame": place of the key frame in the clip,
             "frames": [{"image" (3, H, W) uint8, "frame_id", "file_name"}], "targets":
-            ClipTargets}``. With boxes, frames also have ``instances`` (see `frame_instances`) and
+            SegmentMaps}``. With boxes, frames also have ``instances`` (see `frame_instances`) and
             ``sem_seg`` (H, W) int64, 255 = void, as Detectron2's own models take them.
 
         Raises:
@@ -177,7 +182,7 @@ class ClipMapper:
         reader: DatasetReader,
         transforms: Any,
         images: Sequence[np.ndarray],
-    ) -> ClipTargets:
+    ) -> SegmentMaps:
         segments = number_segments(labels, reader.categories, crowd=self.crowd)
         maps = []
         for frame, numbers, image in zip(frames, segments.maps, images, strict=True):
@@ -185,9 +190,12 @@ class ClipMapper:
             _check_size(numbers, image, frame["pan_seg_file_name"], frame["file_name"])
             maps.append(numbers)
         stacked = np.stack(maps)  # (T, H, W)
-        seen = np.unique(stacked)
+        seen = np.flatnonzero(np.bincount(stacked.ravel()))
         seen = seen[seen > 0]
-        masks = stacked[None] == seen[:, None, None, None]  # (N, T, H, W)
+        if len(seen) < len(segments.class_ids):  # the transform has cut segments away
+            new = np.zeros(len(segments.class_ids) + 1, stacked.dtype)
+            new[seen] = np.arange(1, len(seen) + 1)
+            stacked = new[stacked]
         depth = None
         if self.with_depth:
             depth = np.stack(
@@ -196,11 +204,12 @@ class ClipMapper:
                     for frame, image in zip(frames, images, strict=True)
                 ]
             )
-        rows = seen.astype(np.int64) - 1
-        return ClipTargets(
-            class_ids=torch.from_numpy(segments.class_ids[rows]),
-            track_ids=torch.from_numpy(segments.track_ids[rows]),
-            masks=torch.from_numpy(masks),
+        if stacked.dtype == np.uint16:  # few operations of PyTorch take it
+            stacked = stacked.astype(np.int16)
+        return SegmentMaps(
+            class_ids=torch.from_numpy(segments.class_ids[seen - 1]),
+            track_ids=torch.from_numpy(segments.track_ids[seen - 1]),
+            numbers=torch.from_numpy(stacked),
             depth=None if depth is None else torch.from_numpy(depth),
         )
 

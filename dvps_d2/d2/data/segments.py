@@ -1,4 +1,4 @@
-"""The segments of a clip, numbered, and things as Detectron2's detectors take them."""
+"""The segments of a clip as numbers per pixel, and things as Detectron2's detectors take them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from detectron2.structures import BitMasks, Boxes, Instances
+from torch import Tensor
 
 from dvps_d2.formats import VOID, ClassTable, PanopticLabel
 from dvps_d2.structures import ClipTargets
@@ -68,13 +69,45 @@ def _runs(label: PanopticLabel) -> tuple[np.ndarray, np.ndarray]:
     return keys[starts], np.diff(starts, append=keys.size)
 
 
+@dataclass(frozen=True, eq=False)
+class SegmentMaps:
+    """Ground truth of a clip as it leaves the loader: a number per pixel, not a mask per segment.
+
+    Thirty masks are thirty times as much to hand from process to process and to a GPU.
+
+    Attributes:
+        class_ids: (N,) int64 contiguous class ids.
+        track_ids: (N,) int64, 0 for stuff and crowds.
+        numbers: (T, H, W) uint8 (int16 from 256 segments on): n + 1 in segment n, 0 in none.
+        depth: (T, H, W) float32 metres, 0 where there is no measurement; None without depth.
+    """
+
+    class_ids: Tensor
+    track_ids: Tensor
+    numbers: Tensor
+    depth: Tensor | None = None
+
+    @property
+    def masks(self) -> Tensor:
+        """(N, T, H, W) bool."""
+        rows = torch.arange(1, len(self.class_ids) + 1, device=self.numbers.device)
+        return self.numbers == rows.to(self.numbers.dtype).view(-1, 1, 1, 1)
+
+    def expand(self, device: torch.device | str = "cpu") -> ClipTargets:
+        """The targets with masks, made on the device they are needed on."""
+        depth = None if self.depth is None else self.depth.to(device)
+        class_ids, track_ids = self.class_ids.to(device), self.track_ids.to(device)
+        moved = SegmentMaps(class_ids, track_ids, self.numbers.to(device))
+        return ClipTargets(class_ids, track_ids, moved.masks, depth)
+
+
 def frame_instances(
-    targets: ClipTargets, thing_ids: Collection[int], *, keep_vanished: bool
+    maps: SegmentMaps, thing_ids: Collection[int], *, keep_vanished: bool
 ) -> list[Instances]:
     """The things of every frame of a clip, for a box detector.
 
     Args:
-        targets: of the clip.
+        maps: segments of the clip.
         thing_ids: class ids of things, in order.
         keep_vanished: list things in frames where they are not visible too.
 
@@ -85,15 +118,16 @@ def frame_instances(
         ``panoptic_inst`` that number is class x 1000 + object, the ``inst_id`` of its JSON.
     """
     place_of = {class_id: place for place, class_id in enumerate(thing_ids)}
-    places = torch.tensor([place_of.get(c, -1) for c in targets.class_ids.tolist()])
-    single = (places >= 0) & (targets.track_ids > 0)
+    places = torch.tensor([place_of.get(c, -1) for c in maps.class_ids.tolist()])
+    single = (places >= 0) & (maps.track_ids > 0)
+    rows = (torch.nonzero(single).flatten() + 1).to(maps.numbers.dtype)
     frames = []
-    for masks in targets.masks[single].unbind(1):
-        visible = masks.flatten(1).any(1)
-        track_ids = torch.where(visible, targets.track_ids[single], VANISHED)
+    for numbers in maps.numbers:
+        visible = torch.isin(rows, torch.unique(numbers))
+        track_ids = torch.where(visible, maps.track_ids[single], VANISHED)
         chosen = torch.ones_like(visible) if keep_vanished else visible
-        bit_masks = BitMasks(masks[chosen])
-        instances = Instances(tuple(masks.shape[1:]))
+        bit_masks = BitMasks(numbers == rows[chosen].view(-1, 1, 1))
+        instances = Instances(tuple(numbers.shape))
         instances.gt_boxes = _boxes(bit_masks)
         instances.gt_classes = places[single][chosen]
         instances.gt_masks = bit_masks
@@ -106,7 +140,8 @@ def _boxes(masks: BitMasks) -> Boxes:
     return masks.get_bounding_boxes() if len(masks) else Boxes(torch.zeros(0, 4))
 
 
-def things_in_every_frame(targets: ClipTargets, thing_ids: Collection[int]) -> bool:
+def things_in_every_frame(maps: SegmentMaps, thing_ids: Collection[int]) -> bool:
     """Whether each frame of a clip shows a thing."""
-    things = torch.isin(targets.class_ids, torch.tensor(list(thing_ids), dtype=torch.int64))
-    return bool(targets.masks[things].flatten(2).any(2).any(0).all())
+    things = torch.isin(maps.class_ids, torch.tensor(list(thing_ids), dtype=torch.int64))
+    rows = (torch.nonzero(things).flatten() + 1).to(maps.numbers.dtype)
+    return all(bool(torch.isin(numbers, rows).any()) for numbers in maps.numbers)
