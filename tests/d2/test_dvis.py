@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
@@ -12,6 +14,7 @@ from dvps_d2.d2 import (
     build_optimizer,
     build_video_test_loader,
 )
+from dvps_d2.d2.boundary import make_clip, make_targets
 
 STAGES = {"dvis_online": "tracker", "dvis_offline": "refiner"}
 LAYERS = 2  # of tracker and refiner
@@ -198,6 +201,24 @@ def test_more_objects_than_queries_and_a_clip_longer_than_the_video(dvis_cfg):
     )  # fmt: skip
     losses = build_model(cfg).train()(next(iter(build_clip_train_loader(cfg))))
     assert all(torch.isfinite(value) for value in losses.values())
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_clips_without_any_object_and_objects_that_appear_late_train(dvis_cfg, name):
+    cfg = dvis_cfg(name)
+    model = build_model(cfg).train()
+    batch = next(iter(build_clip_train_loader(cfg)))
+    clip = make_clip(batch, model.normalizer, model.size_divisibility)
+    full, other = make_targets(batch, clip, model.device)
+    late = full.masks.clone()
+    late[:, 0] = False  # the first frame shows nothing
+    empty = replace(
+        other, class_ids=other.class_ids[:0], track_ids=other.track_ids[:0], masks=other.masks[:0]
+    )
+    for targets in ((replace(full, masks=late), empty), (empty, empty)):
+        losses = model.losses(clip, targets)
+        sum(losses.values()).backward()
+        assert all(torch.isfinite(value) for value in losses.values())
 
 
 @pytest.mark.parametrize("name", STAGES)
