@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from dvps_d2.d2.boundary import image_as_window, is_image_item, make_clip
 from dvps_d2.d2.meta_arch import VideoMetaArch
-from dvps_d2.d2.meta_arch.streams import Stream, StreamBook
-from dvps_d2.panoptic import ClipFusion, View, fuse_views
+from dvps_d2.d2.meta_arch.streams import StreamBook
+from dvps_d2.panoptic import ClipFusion, FrameFusion, View, fuse_views
 from dvps_d2.structures import PanopticTube, StreamState
 
 
@@ -32,6 +32,7 @@ class MultiScaleTesting(nn.Module):
 
     Raises:
         ValueError: no size is given.
+        TypeError: the model is no query system.
     """
 
     def __init__(
@@ -49,9 +50,16 @@ class MultiScaleTesting(nn.Module):
         self.max_size = max_size
         mirrored = (False, True) if flip else (False,)
         self.views = tuple((edge, flipped) for edge in short_edges for flipped in mirrored)
-        self.settings = model.pipeline.fusion.settings
+        fusion = model.pipeline.fusion
+        if not isinstance(fusion, (FrameFusion, ClipFusion)):
+            raise TypeError(
+                f"several views are merged for query systems only; {type(model).__name__} fuses "
+                f"with {type(fusion).__name__}"
+            )
+        self.settings = fusion.settings
         self.gather = ClipFusion(self.settings)
         self.streams = StreamBook()
+        self._states: dict[str, list[StreamState]] = {}  # video id -> one state per view
 
     @classmethod
     def from_config(cls, cfg: Any, model: VideoMetaArch) -> MultiScaleTesting:
@@ -75,18 +83,19 @@ class MultiScaleTesting(nn.Module):
         return frame
 
     def _window(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        stream: Stream = self.streams.open(item)
+        stream, video_id = self.streams.open(item), item["video_id"]
         if item["is_first"]:
-            stream.state = [StreamState() for _ in self.views]
-        stream.state = [
+            self._states[video_id] = [StreamState() for _ in self.views]
+        self._states[video_id] = [
             self._step(item, view, state)
-            for view, state in zip(self.views, stream.state, strict=True)
+            for view, state in zip(self.views, self._states[video_id], strict=True)
         ]
         frames: Iterator[dict[str, Any]] = iter(())
         if item["is_last"]:
-            frames = self.model.describe(self._fuse(stream.state), stream.frame_ids)
+            tubes = self._fuse(self._states.pop(video_id))
+            frames = self.model.describe(tubes, stream.frame_ids)
             self.streams.close(item)
-        return {"video_id": item["video_id"], "frames": frames}
+        return {"video_id": video_id, "frames": frames}
 
     def _step(
         self, item: Mapping[str, Any], view: tuple[int, bool], state: StreamState

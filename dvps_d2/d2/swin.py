@@ -36,7 +36,7 @@ class D2SwinTransformer(SwinTransformer, Backbone):
             )
         self.out_features = tuple(swin.OUT_FEATURES)
 
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
+    def forward(self, images: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
         """(N, 3, H, W) -> the chosen maps, by name."""
         maps = dict(zip(self.names, super().forward(images), strict=True))
         return {name: maps[name] for name in self.out_features}

@@ -143,7 +143,8 @@ class SwinStage(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(N, h, w, C) -> the same after the blocks, and the input of the next stage."""
         # One mask serves all shifted blocks of the stage.
-        mask = shifted_window_mask(*x.shape[1:3], self.window_size, x.device)
+        _, height, width, _ = x.shape
+        mask = shifted_window_mask(height, width, self.window_size, x.device)
         for block in self.blocks:
             x = block(x, mask)
         return x, x if self.downsample is None else self.downsample(x)

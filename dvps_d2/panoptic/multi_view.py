@@ -7,6 +7,7 @@ probabilities and masks are averaged, and everything is merged once.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -88,7 +89,8 @@ def fuse_views(views: Sequence[View], settings: FusionSettings) -> Iterator[Pano
     for frames in _in_step(views):
         claims = claim_pixels(candidates.scores, _mean_masks(views, frames, queries))
         areas += torch.stack([claims.won, claims.mask_area, claims.kept])
-    accepted = accept(*areas, settings.overlap_threshold)
+    won, mask_area, kept = areas
+    accepted = accept(won, mask_area, kept, settings.overlap_threshold)
     book = IdentityBook()
     plain = replace(settings, depth=None)
     for frames in _in_step(views):
@@ -149,11 +151,13 @@ def _in_step(
 
 def _mean_masks(views: Sequence[View], frames: Sequence, queries: Sequence[Tensor]) -> Tensor:
     """(N, 1, H, W) mask probabilities of the candidates, averaged over the views."""
-    total: Tensor | float = 0.0
-    for view, (frame, sizes), chosen in zip(views, frames, queries, strict=True):
-        logits = products(frame.mask_embeds[0, 0, chosen], frame.mask_features[0, 0])
-        total = total + view.turned(mask_probs(logits, *sizes))
-    return (total / len(views)).unsqueeze(1)
+    masks = (
+        view.turned(
+            mask_probs(products(frame.mask_embeds[0, 0, chosen], frame.mask_features[0, 0]), *sizes)
+        )
+        for view, (frame, sizes), chosen in zip(views, frames, queries, strict=True)
+    )
+    return (functools.reduce(torch.add, masks) / len(views)).unsqueeze(1)
 
 
 def _mean_depth(

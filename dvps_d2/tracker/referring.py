@@ -11,7 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dvps_d2.layers import MLP, CrossAttentionLayer, FeedForwardLayer, SelfAttentionLayer
+from dvps_d2.layers import (
+    MLP,
+    CrossAttentionLayer,
+    FeedForwardLayer,
+    MultiheadAttention,
+    SelfAttentionLayer,
+)
 from dvps_d2.structures import FrameQueries, TrackedQueries
 
 from .query_matching import match_queries
@@ -47,12 +53,17 @@ class Tracking:
     order: Tensor
 
 
-class ReferringCrossAttention(CrossAttentionLayer):
+class ReferringCrossAttention(nn.Module):
     """Cross-attention whose residual is not its query: ``norm(identity + MHA(query, memory))``.
 
     What is looked for (the object as it was) and what is updated (the object as it seems to be
     now) are kept apart, so that the past finds the object without being copied into it.
     """
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.multihead_attn = MultiheadAttention(dim, num_heads)
+        self.norm = nn.LayerNorm(dim)
 
     def forward(self, identity: Tensor, query: Tensor, memory: Tensor) -> Tensor:
         """Update ``identity`` (N, Q, C) by what ``query`` (N, Q, C) finds in ``memory``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -21,7 +21,9 @@ from dvps_d2.d2.build import (
     sky_depth,
 )
 from dvps_d2.pipeline import DVPSPipeline
+from dvps_d2.refiner import TemporalRefiner
 from dvps_d2.structures import Clip, ClipTargets, FrameQueries, SegmenterOutput
+from dvps_d2.tracker import ReferringTracker
 
 from .base import VideoMetaArch
 
@@ -93,7 +95,7 @@ class DVIS_online(StagedMetaArch):
         """Each object belongs to one query from the frame in which it first appears."""
         with torch.no_grad():
             segmented, _ = self.pipeline.segmenter(clip, None)
-        tracking, _ = self.pipeline.tracker.track(segmented.queries)
+        tracking, _ = cast(ReferringTracker, self.pipeline.tracker).track(segmented.queries)
         output = SegmenterOutput(tracking.tracks, tracking.auxiliary)
         guide = self._guide(segmented.queries.permute(tracking.order))
         return self.criterion(output, targets, matched_by=guide)
@@ -122,7 +124,7 @@ class DVIS_offline(StagedMetaArch):
         with torch.no_grad():
             segmented, _ = self.pipeline.segmenter(clip, None)
             tracks, _ = self.pipeline.tracker(segmented.queries, None)
-        refinement = self.pipeline.refiner.refine(tracks)
+        refinement = cast(TemporalRefiner, self.pipeline.refiner).refine(tracks)
         output = SegmenterOutput(refinement.tracks, refinement.auxiliary)
         return self.criterion(output, targets, matched_by=self._guide(tracks))
 
