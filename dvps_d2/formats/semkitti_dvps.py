@@ -86,7 +86,13 @@ class SemKITTIDVPS(SemanticOfPanoptic):
             match = PATTERN.fullmatch(name)
             if match is not None:
                 video_id, number, kind, _ = match.groups()
-                videos[video_id][int(number)][kind] = str(folder / name)
+                files = videos[video_id][int(number)]
+                if kind in files:
+                    raise TreeError(
+                        f"two {kind} files for sequence {video_id}, frame {int(number)}: "
+                        f"{files[kind]} and {name}"
+                    )
+                files[kind] = str(folder / name)
         if not videos:
             raise TreeError(
                 f"no SemKITTI-DVPS frame in {folder}\n  expected: {EXPECTED}\n"

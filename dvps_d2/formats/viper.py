@@ -158,6 +158,14 @@ class VIPER(SemanticOfPanoptic):
     def _reorganised(self, root: Path, split: str) -> list[VideoRecord]:
         path = root / json_name(split)
         content = read_json(path)
+        try:
+            return self._listed(root, split, content)
+        except (KeyError, TypeError) as error:
+            raise FormatError(
+                f"{path} is not laid out as VIPER's annotations: missing {error!r}"
+            ) from error
+
+    def _listed(self, root: Path, split: str, content: dict[str, Any]) -> list[VideoRecord]:
         segments = {entry["image_id"]: entry for entry in content["annotations"]}
         videos: dict[str, list[tuple[FrameRecord, dict[str, Any]]]] = defaultdict(list)
         for image in content["images"]:
@@ -166,8 +174,8 @@ class VIPER(SemanticOfPanoptic):
             entry = segments.get(image["id"])
             if match is None or entry is None:
                 raise FormatError(
-                    f"{path}: image {image['file_name']!r} (id {image['id']!r}) has no annotation "
-                    f"or is not named SSS_FFFFF.jpg"
+                    f"{root / json_name(split)}: image {image['file_name']!r} (id "
+                    f"{image['id']!r}) has no annotation or is not named SSS_FFFFF.jpg"
                 )
             record = frame_record(
                 root / f"{split}_day" / "img" / name,
@@ -205,6 +213,13 @@ class VIPER(SemanticOfPanoptic):
         red, instances = words & 0xFF, words & 0xFF00 | words >> 16
         class_ids = self._class_of[values]
         single = self.categories.is_thing[class_ids] & (instances > 0) & (red == values)
+        if words.any() and not (red == values)[words > 0].any():
+            blue = (words >> 16)[words > 0]
+            hint = "; red and blue seem to be swapped" if (blue == values[words > 0]).all() else ""
+            raise FormatError(
+                f"{instance_path(path)}: no instance has in its red channel the class that {path} "
+                f"has there{hint}"
+            )
         numbers = red << 16 | instances
         return PanopticLabel(class_ids, np.where(single, numbers, 0).astype(np.int32))
 

@@ -145,6 +145,8 @@ class VIPSeg(SemanticOfPanoptic):
         self, root: Path, split: str, video: dict[str, Any], segments: dict
     ) -> VideoRecord:
         video_id = video["video_id"]
+        if not video["images"]:
+            raise FormatError(f"{root / json_name(split)}: video {video_id!r} has no images")
         folder = root / "images" / video_id
         present = set(os.listdir(folder)) if folder.is_dir() else set()
         frames = []

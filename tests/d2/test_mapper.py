@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +8,7 @@ from detectron2.data import transforms as T
 
 from dvps_d2.d2.data import ClipMapper, ClipSampling, WindowMapper
 from dvps_d2.d2.data.augmentations import magnification
+from dvps_d2.formats import FormatError
 from dvps_d2.formats.png import write_png
 
 ROAD, CAR, VOID = 0, 13000, 32000
@@ -135,6 +138,27 @@ def test_a_video_without_labels_is_named(record):
 def test_label_of_another_size_is_named(record):
     write_png(record["frames"][0]["pan_seg_file_name"], np.zeros((3, 5), np.uint16))
     with pytest.raises(ValueError, match="_gtFine_instanceTrainIds.png is 5 x 3"):
+        ClipMapper([], ClipSampling(3, 2))(record, draw=0)
+
+
+@pytest.mark.parametrize("content", [None, b"not a picture", "half"])
+def test_an_unreadable_image_is_named(record, content):
+    path = Path(record["frames"][1]["file_name"])
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:50] if content == "half" else content)
+    for map_it in (
+        lambda: ClipMapper([], ClipSampling(3, 2))(record, draw=0),
+        lambda: WindowMapper([])({**record, "is_first": True, "is_last": True}),
+    ):
+        with pytest.raises(FormatError, match=f"{path.name} is not a readable image"):
+            map_it()
+
+
+def test_frames_of_two_sizes_are_named(record):
+    write_png(record["frames"][2]["file_name"], np.zeros((2, 5, 3), np.uint8))
+    with pytest.raises(ValueError, match="_000002_leftImg8bit.png is 5 x 2, but .* is 4 x 2"):
         ClipMapper([], ClipSampling(3, 2))(record, draw=0)
 
 

@@ -12,7 +12,7 @@ from detectron2.data import MetadataCatalog
 from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
 
-from dvps_d2.formats import READERS, DatasetReader, PanopticLabel
+from dvps_d2.formats import READERS, DatasetReader, FormatError, PanopticLabel
 
 from .augmentations import (
     apply_to_numbers,
@@ -164,14 +164,20 @@ class ClipMapper:
         }
 
     def _images(self, frames: Sequence[dict[str, Any]]) -> tuple[list[np.ndarray], Any]:
-        first = T.AugInput(utils.read_image(frames[0]["file_name"], format=self.image_format))
+        first = T.AugInput(read_frame(frames[0], self.image_format))
+        size = first.image.shape
         # Colour transforms draw anew whenever they are applied: replay them from one state.
         state = random.getstate()
         transforms = self.augmentations(first)
         images = [first.image]
         for frame in frames[1:]:
             random.setstate(state)
-            image = utils.read_image(frame["file_name"], format=self.image_format)
+            image = read_frame(frame, self.image_format)
+            if image.shape != size:
+                raise ValueError(
+                    f"{frame['file_name']} is {image.shape[1]} x {image.shape[0]}, but "
+                    f"{frames[0]['file_name']} of the same video is {size[1]} x {size[0]}"
+                )
             images.append(transforms.apply_image(image))
         return images, transforms
 
@@ -246,7 +252,7 @@ class WindowMapper:
         """Decode the frames of a window; output sizes are those of the files."""
         frames = []
         for frame in window["frames"]:
-            image = utils.read_image(frame["file_name"], format=self.image_format)
+            image = read_frame(frame, self.image_format)
             entry = T.AugInput(image)
             self.augmentations(entry)
             frames.append(
@@ -259,6 +265,14 @@ class WindowMapper:
                 }
             )
         return {**window, "frames": frames}
+
+
+def read_frame(frame: dict[str, Any], image_format: str) -> np.ndarray:
+    """(H, W, 3) uint8 image of a frame; an error names the file."""
+    try:
+        return utils.read_image(frame["file_name"], format=image_format)
+    except (OSError, SyntaxError) as error:  # PIL's for files that are no image, or damaged
+        raise FormatError(f"{frame['file_name']} is not a readable image: {error}") from error
 
 
 def _check_size(values: np.ndarray, image: np.ndarray, file_name: str, image_name: str) -> None:

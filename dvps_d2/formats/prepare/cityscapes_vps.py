@@ -225,11 +225,21 @@ def read_raw_label(class_path: str, instance_path: str) -> tuple[np.ndarray, np.
     Returns:
         (H, W) uint8 class ids, 255 void; and (H, W) uint16: stuff class, thing class x 1000 +
         object, 255 for void and crowds.
+
+    Raises:
+        FormatError: a file is damaged, has no colours, or has red and blue swapped.
     """
     if read_png_header(class_path).channels not in (3, 4):
         raise FormatError(f"{class_path} must be a colour PNG, found {read_png_header(class_path)}")
     colors = np.ascontiguousarray(read_png(class_path)[..., :3])
     rows = _color_table().rows(rgb_to_id(colors))
+    if not rows.all():
+        swapped = _color_table().rows(rgb_to_id(np.ascontiguousarray(colors[..., ::-1])))
+        if np.count_nonzero(swapped) > np.count_nonzero(rows):
+            raise FormatError(
+                f"{class_path}: red and blue seem to be swapped: {np.count_nonzero(rows)} pixels "
+                f"have a colour of Cityscapes, {np.count_nonzero(swapped)} would have one"
+            )
     class_ids = np.where(rows == 0, VOID, rows - 1).astype(np.uint8)
     raw = read_png(instance_path, channels=1, size=class_ids.shape)
     values = np.where(TABLE.is_thing[class_ids], VOID, class_ids).astype(np.uint16)
