@@ -7,7 +7,8 @@ Example:
 Street frames of each dataset's size are rendered once (below --root) and read through the real
 readers, augmentations and mapper. The last part draws small clips for long and compares resident
 memory, all processes together, after 200 and after 2 000 of them: what grows with the number of
-items would be a leak. Seconds depend on what else the machine does; shares hardly do.
+items would be a leak. Frames per second depend on what else the machine does, CPU time hardly
+does.
 """
 
 from __future__ import annotations
@@ -105,23 +106,32 @@ def make_config(system: System, dataset_name: str, *overrides: Any) -> Any:
 # --- time --------------------------------------------------------------------------------------
 
 
-def frames_per_second(cfg: Any, workers: int, batches: int) -> float:
-    """Of the loader itself: nothing else is done with the batches."""
+def loader_speed(cfg: Any, workers: int, batches: int) -> tuple[float, float]:
+    """(frames per second, CPU milliseconds per frame over all processes) of the loader alone."""
     cfg = cfg.clone()
     cfg.DATALOADER.NUM_WORKERS = workers
     cfg.SOLVER.IMS_PER_BATCH = 1
     stream = iter(build_clip_train_loader(cfg))
-    for _ in range(max(1, 2 * workers)):  # workers start, and fill their queues
+    for _ in range(1 + 3 * workers):  # workers start, and fill their queues
         next(stream)
     count = 0
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), cpu_seconds()
     for batch in islice(stream, batches):
         count += sum(len(item["frames"]) for item in batch)
-    return count / (time.perf_counter() - start)
+    return count / (time.perf_counter() - start), 1e3 * (cpu_seconds() - cpu) / count
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process and of its children, user and system."""
+    ticks = 0
+    for child in multiprocessing.active_children():
+        fields = Path(f"/proc/{child.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
 
 
 class Clock:
-    """Seconds spent in functions, each without the time in other timed functions it calls."""
+    """CPU seconds of functions, each without the time in other timed functions it calls."""
 
     def __init__(self) -> None:
         self.seconds: Counter[str] = Counter()
@@ -132,11 +142,11 @@ class Clock:
 
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             self._inner.append(0.0)
-            start = time.perf_counter()
+            start = time.process_time()
             try:
                 return function(*args, **kwargs)
             finally:
-                spent = time.perf_counter() - start
+                spent = time.process_time() - start
                 self.seconds[name] += spent - self._inner.pop()
                 self._inner[-1] += spent
 
@@ -145,7 +155,7 @@ class Clock:
 
 @contextmanager
 def timed_parts(clock: Clock, reader: Any) -> Iterator[None]:
-    """Take the time of every part of the mapper."""
+    """Take the CPU time of every part of the mapper."""
     parts = [
         (mapper.utils, "read_image", "decode image"),
         (reader, "read_panoptic", "decode label"),
@@ -171,7 +181,7 @@ def timed_parts(clock: Clock, reader: Any) -> Iterator[None]:
 
 
 def seconds_of_parts(cfg: Any, dataset_name: str, clips: int) -> dict[str, float]:
-    """Milliseconds per frame of every part, in this process."""
+    """CPU milliseconds per frame of every part, in this process."""
     clock = Clock()
     records = video_records(dataset_name)
     reader = READERS[mapper.MetadataCatalog.get(dataset_name).reader]
@@ -223,14 +233,15 @@ def measure_time(root: Path, names: list[str], batches: int) -> dict[str, float]
         cfg = make_config(system, f"loader_{name}")
         print(f"\n{name}: {system.size[0]} x {system.size[1]} on disk")
         for workers in (0, 1, 2):
-            speed = frames_per_second(cfg, workers, batches)
+            speed, cpu = loader_speed(cfg, workers, batches)
             numbers[f"loader/{name}/workers_{workers}_fps"] = round(speed, 3)
-            print(f"  {workers} workers      {speed:8.2f} frames/s")
+            numbers[f"loader/{name}/workers_{workers}_cpu_ms"] = round(cpu, 2)
+            print(f"  {workers} workers      {speed:8.2f} frames/s, {cpu:6.1f} CPU ms per frame")
         parts = seconds_of_parts(cfg, f"loader_{name}", batches)
         total = sum(parts.values())
         for part, spent in sorted(parts.items(), key=lambda pair: -pair[1]):
             numbers[f"loader/{name}/{part.replace(' ', '_')}_ms"] = round(spent, 2)
-            print(f"  {part:16} {spent:8.1f} ms per frame, {spent / total:5.1%}")
+            print(f"  {part:16} {spent:8.1f} CPU ms per frame, {spent / total:5.1%}")
     return numbers
 
 
