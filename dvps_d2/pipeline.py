@@ -1,19 +1,25 @@
 """The stages in one readable forward.
 
 frames -> segmenter -> tracker -> (refiner) -> panoptic fusion -> PanopticTube
+
+Queries flow through :class:`DVPSPipeline`, boxes through :class:`BoxPipeline`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import nn
 
+from .layers.flow import FramePair
+from .panoptic.box_fusion import BoxFusion
 from .panoptic.query_fusion import PanopticFusion
 from .refiner import Refiner
+from .segmenter.boxes import BoxSegmenter, BoxStep
 from .structures import (
+    BoxTargets,
     Clip,
     DenoisingQueries,
     PanopticTube,
@@ -21,7 +27,7 @@ from .structures import (
     StreamState,
     TrackedQueries,
 )
-from .tracker import Tracker
+from .tracker import BoxTracker, RoiTracker, Tracker
 
 
 class Segmenter(Protocol):
@@ -122,3 +128,78 @@ class DVPSPipeline(nn.Module):
                 if tube is not None:
                     yield tube
         yield from self.fusion.finish(fused)
+
+
+class BoxPipeline(nn.Module):
+    """A video panoptic segmenter that detects boxes, from ready-made stages.
+
+    Args:
+        segmenter: stage 1.
+        tracker: stage 2.
+        fusion: stage 4.
+    """
+
+    def __init__(self, segmenter: BoxSegmenter, tracker: nn.Module, *, fusion: BoxFusion) -> None:
+        super().__init__()
+        self.segmenter = segmenter
+        self.tracker: BoxTracker = tracker
+        self.fusion = fusion
+
+    def step(self, clip: Clip, state: StreamState) -> tuple[PanopticTube, StreamState]:
+        """Run one window of one video.
+
+        Args:
+            clip: one clip (B = 1).
+            state: memory of the window before; ``StreamState()`` starts a video. A video cut
+                anywhere and resumed gives the same tubes.
+        """
+        frames, seen = self.segmenter(clip, state.segmenter)
+        tracks, identities = self.tracker(frames, clip, state.tracker)
+        tube, fused = self.fusion(tracks, clip, state.fusion)
+        return tube, StreamState(seen, identities, None, fused)
+
+    def finish(self, state: StreamState) -> Iterator[PanopticTube]:
+        """Nothing is left: every frame was told when it came."""
+        return self.fusion.finish(state.fusion)
+
+    def supervise(
+        self,
+        clip: Clip,
+        labels: Sequence[Sequence[BoxTargets]],
+        roles: Sequence[tuple[int, int]],
+    ) -> list[BoxStep]:
+        """Run what training needs.
+
+        Args:
+            clip: B clips of T frames.
+            labels: per frame of the clips, per clip.
+            roles: places of (key frame, reference frame) in the clips, one step each.
+        """
+        segmenter, (batch, count) = self.segmenter, clip.images.shape[:2]
+        together = segmenter.backbone(clip.images.flatten(0, 1))
+        pyramids = [
+            {name: level.unflatten(0, (batch, count))[:, t] for name, level in together.items()}
+            for t in range(count)
+        ]
+        steps = []
+        for key, reference in roles:
+            gathered = flow = None
+            if segmenter.fuses:
+                gathered = segmenter.gather(pyramids[reference])
+                pairs = [
+                    FramePair(video_id, ids[key], ids[reference])
+                    for video_id, ids in zip(clip.video_ids, clip.frame_ids, strict=True)
+                ]
+                images = clip.images
+                flow = segmenter.find_flow(images[:, key], images[:, reference], pairs)
+            fused = segmenter.fuse(pyramids[key], gathered, flow)
+            frames = segmenter.supervise(pyramids[key], fused, clip.valid_sizes, labels[key])
+            embeds = reference_embeds = None
+            if isinstance(self.tracker, RoiTracker):
+                boxes = [sample["boxes"] for sample in frames.samples]
+                embeds = self.tracker.embed(frames.tracking_pyramid, boxes)
+                # The other frame as it is: nothing of the key frame may leak into it.
+                boxes = [target.boxes for target in labels[reference]]
+                reference_embeds = self.tracker.embed(pyramids[reference], boxes)
+            steps.append(BoxStep(key, reference, frames, embeds, reference_embeds))
+        return steps

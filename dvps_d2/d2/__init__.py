@@ -40,7 +40,7 @@ from .data import (
     register_video_panoptic,
 )
 from .evaluation import build_evaluator
-from .meta_arch import DVIS_offline, DVIS_online, MinDVPS, MinVIS, VideoMetaArch
+from .meta_arch import DVIS_offline, DVIS_online, MinDVPS, MinVIS, VideoMetaArch, VPSNet
 from .multi_scale import MultiScaleTesting
 from .solver import build_lr_scheduler, build_optimizer
 from .trainer import Trainer
@@ -54,6 +54,7 @@ __all__ = [
     "MinVIS",
     "MultiScaleTesting",
     "Trainer",
+    "VPSNet",
     "VideoMetaArch",
     "add_dvps_config",
     "backbones",

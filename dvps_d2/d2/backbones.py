@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from detectron2.modeling import BACKBONE_REGISTRY, Backbone, ShapeSpec
+from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone, ShapeSpec
+from detectron2.modeling.backbone.fpn import LastLevelMaxPool
 from torch import Tensor
 
 from dvps_d2.layers import CompactResNet
@@ -38,3 +39,16 @@ class CompactResNetBackbone(Backbone):
 def build_compact_resnet_backbone(cfg: Any, input_shape: ShapeSpec) -> CompactResNetBackbone:
     """The network of ``MODEL.COMPACT_RESNET``, for training from scratch in minutes."""
     return CompactResNetBackbone(cfg.MODEL.COMPACT_RESNET.WIDTH, cfg.MODEL.COMPACT_RESNET.BLOCKS)
+
+
+@BACKBONE_REGISTRY.register()
+def build_compact_resnet_fpn_backbone(cfg: Any, input_shape: ShapeSpec) -> FPN:
+    """The same below a feature pyramid p2 to p6, by ``MODEL.FPN``."""
+    return FPN(
+        bottom_up=build_compact_resnet_backbone(cfg, input_shape),
+        in_features=cfg.MODEL.FPN.IN_FEATURES,
+        out_channels=cfg.MODEL.FPN.OUT_CHANNELS,
+        norm=cfg.MODEL.FPN.NORM,
+        top_block=LastLevelMaxPool(),
+        fuse_type=cfg.MODEL.FPN.FUSE_TYPE,
+    )

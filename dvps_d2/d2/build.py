@@ -117,7 +117,7 @@ def build_fusion(cfg: Any) -> FrameFusion | ClipFusion:
     """Panoptic fusion in the scope of ``MODEL.DVPS.FUSION.SCOPE``."""
     test = cfg.MODEL.MASK_FORMER.TEST
     settings = FusionSettings(
-        thing_ids=frozenset(_metadata(cfg).thing_ids),
+        thing_ids=frozenset(dataset_metadata(cfg).thing_ids),
         score_threshold=test.OBJECT_MASK_THRESHOLD,
         overlap_threshold=test.OVERLAP_THRESHOLD,
         class_memory=cfg.MODEL.DVPS.FUSION.CLASS_MEMORY,
@@ -136,7 +136,7 @@ def sky_depth(cfg: Any) -> dict[int, float]:
     """Class id of the sky -> metres that are shown there; empty without the sky rule."""
     if not (cfg.MODEL.DVPS.DEPTH.ENABLED and cfg.MODEL.DVPS.DEPTH.SKY_RULE):
         return {}
-    names = _metadata(cfg).thing_classes
+    names = dataset_metadata(cfg).thing_classes
     return {names.index("sky"): cfg.MODEL.DVPS.DEPTH.MAX} if "sky" in names else {}
 
 
@@ -158,7 +158,7 @@ def resolve_device(name: str) -> str:
     return name
 
 
-def _metadata(cfg: Any) -> Any:
+def dataset_metadata(cfg: Any) -> Any:
     """Metadata of the dataset that names the classes, checked against the class count.
 
     Raises:

@@ -15,6 +15,12 @@ from torch import nn
 # (inside, outside), the longest inside prefix first.
 PREFIXES = (
     ("pipeline.segmenter.backbone.", "backbone."),
+    # VPSNet: Detectron2's names for its detector, published ones for the rest.
+    ("pipeline.segmenter.detector.proposal_generator.", "proposal_generator."),
+    ("pipeline.segmenter.detector.roi_heads.", "roi_heads."),
+    ("pipeline.segmenter.extra_neck.", "extra_neck."),
+    ("pipeline.segmenter.semantic_head.", "panopticFPN."),
+    ("pipeline.tracker.head.", "track_head."),
     ("pipeline.segmenter.", "sem_seg_head."),
     ("pipeline.", ""),
 )

@@ -48,7 +48,8 @@ class BoxTargets:
         for class_id, mask in zip(targets.class_ids.tolist(), masks, strict=True):
             semantic[mask] = class_id
         things = torch.isin(targets.class_ids, torch.tensor(sorted(thing_ids)).to(masks.device))
-        chosen = things & masks.flatten(1).any(dim=1)
+        # Crowds, if there are any, have track id 0.
+        chosen = things & (targets.track_ids > 0) & masks.flatten(1).any(dim=1)
         return cls(
             boxes=mask_boxes(masks[chosen]),
             class_ids=targets.class_ids[chosen],

@@ -89,7 +89,24 @@ class Detector(Protocol):
                 (G, H, W).
 
         Returns:
-            Per image a mapping with ``boxes``, ``scores``, ``class_ids`` and ``mask_logits`` (as
-            in :class:`FrameSegments`), and the losses (empty outside training).
+            Per image a mapping, and the losses (empty outside training). Outside training it has
+            ``boxes``, ``scores``, ``class_ids`` and ``mask_logits`` (as in
+            :class:`FrameSegments`); in training the sampled ``boxes`` (P, 4), and ``matched``
+            (P,) int64, the target that each of them shows or -1 for background.
+        """
+        ...
+
+    def draw(
+        self, pyramid: Mapping[str, Tensor], boxes: Sequence[Tensor], class_ids: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """Mask logits inside given boxes.
+
+        Args:
+            pyramid: level name -> (N, C, h_l, w_l).
+            boxes: per image (G, 4).
+            class_ids: per image (G,), whose masks are wanted.
+
+        Returns:
+            Per image (G, m, m).
         """
         ...

@@ -3,5 +3,6 @@
 from .base import VideoMetaArch
 from .dvis import DVIS_offline, DVIS_online
 from .query import MinDVPS, MinVIS
+from .vpsnet import VPSNet
 
-__all__ = ["DVIS_offline", "DVIS_online", "MinDVPS", "MinVIS", "VideoMetaArch"]
+__all__ = ["DVIS_offline", "DVIS_online", "MinDVPS", "MinVIS", "VPSNet", "VideoMetaArch"]

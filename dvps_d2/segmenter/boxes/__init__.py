@@ -1,6 +1,19 @@
 """Stage 1 of the box family (VPSNet, SiamTrack): frames -> detections and semantic logits."""
 
+from .box_segmenter import BoxSegmenter, FrameMemory
 from .semantic_head import DeformableSemanticHead
+from .supervision import BoxStep, Pyramid, SupervisedFrames
 from .temporal_fusion import FuseNeck, GatherNeck, gather, redistribute
 
-__all__ = ["DeformableSemanticHead", "FuseNeck", "GatherNeck", "gather", "redistribute"]
+__all__ = [
+    "BoxSegmenter",
+    "BoxStep",
+    "DeformableSemanticHead",
+    "FrameMemory",
+    "FuseNeck",
+    "GatherNeck",
+    "Pyramid",
+    "SupervisedFrames",
+    "gather",
+    "redistribute",
+]

@@ -1,0 +1,54 @@
+import math
+
+import pytest
+import torch
+from detectron2.config import get_cfg
+from detectron2.layers import ShapeSpec
+from detectron2.modeling.anchor_generator import build_anchor_generator
+
+from dvps_d2.d2.legacy_boxes import LegacyBoxTransform, legacy_cell_anchors
+
+
+def test_a_box_ends_on_its_last_pixel():
+    transform = LegacyBoxTransform((1, 1, 1, 1))
+    box = torch.tensor([[0.0, 0, 9, 9]])  # ten pixels wide
+    moved = transform.apply_deltas(torch.tensor([[0.5, 0, math.log(2), 0]]), box)
+    assert moved[0].tolist() == pytest.approx([0, 0, 19, 9])
+
+
+def test_deltas_and_boxes_are_inverse():
+    transform = LegacyBoxTransform((10, 10, 5, 5))
+    boxes, targets = torch.tensor([[3.0, 4, 20, 30]]), torch.tensor([[1.0, 8, 40, 25]])
+    deltas = transform.get_deltas(boxes, targets)
+    torch.testing.assert_close(transform.apply_deltas(deltas, boxes), targets)
+    two = transform.apply_deltas(torch.cat([deltas, 0 * deltas], dim=1), boxes)
+    torch.testing.assert_close(two, torch.cat([targets, boxes], dim=1))
+
+
+def test_sides_change_by_bounded_factors():
+    transform = LegacyBoxTransform((1, 1, 1, 1))
+    for step, factor in ((9.0, 62.5), (-9.0, 1 / 62.5)):
+        box = transform.apply_deltas(
+            torch.tensor([[0, 0, step, 0]]), torch.tensor([[0.0, 0, 9, 9]])
+        )
+        assert (box[0, 2] - box[0, 0] + 1).item() == pytest.approx(10 * factor, rel=1e-5)
+
+
+def test_anchors_lie_on_whole_pixels():
+    assert legacy_cell_anchors([32], [1.0], 4).tolist() == [[-14, -14, 17, 17]]
+    wide, _, tall = legacy_cell_anchors([32], [0.5, 1.0, 2.0], 4).tolist()
+    assert wide == [-21, -9, 24, 12]
+    assert tall == [-9, -21, 12, 24]
+
+
+def test_detectron2_builds_them_by_name():
+    cfg = get_cfg()
+    cfg.MODEL.ANCHOR_GENERATOR.NAME = "LegacyAnchorGenerator"
+    cfg.MODEL.ANCHOR_GENERATOR.SIZES = [[32], [64]]
+    generator = build_anchor_generator(cfg, [ShapeSpec(stride=4), ShapeSpec(stride=8)])
+    fine, coarse = generator([torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 1, 1)])
+    assert generator.num_anchors == [3, 3]
+    assert len(fine) == 12
+    assert fine.tensor[4].tolist() == [-10, -14, 21, 17]  # one place to the right
+    assert len(coarse) == 3
+    assert not generator.state_dict()

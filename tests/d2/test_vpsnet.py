@@ -1,0 +1,244 @@
+"""VPSNet and SiamTrack on the toy street, shrunk until they train in seconds."""
+
+import pytest
+import torch
+from detectron2.evaluation import inference_on_dataset
+from detectron2.modeling import build_model
+
+from dvps_d2.d2 import (
+    build_clip_train_loader,
+    build_evaluator,
+    build_optimizer,
+    build_video_test_loader,
+)
+
+SYSTEMS = ("base", "fuse", "track", "fusetrack", "siamtrack")
+SHRUNK = [
+    "MODEL.DEVICE", "cpu",
+    "DATASETS.TRAIN", "('toy_street_train',)",
+    "DATASETS.TEST", "('toy_street_val',)",
+    "MODEL.COMPACT_RESNET.WIDTH", 16,
+    "MODEL.COMPACT_RESNET.BLOCKS", [1, 1, 1, 1],
+    "MODEL.FPN.OUT_CHANNELS", 32,
+    "MODEL.RPN.PRE_NMS_TOPK_TRAIN", 50,
+    "MODEL.RPN.PRE_NMS_TOPK_TEST", 20,
+    "MODEL.RPN.POST_NMS_TOPK_TRAIN", 50,
+    "MODEL.RPN.POST_NMS_TOPK_TEST", 20,
+    "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", 32,
+    "MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.1,
+    "MODEL.ROI_BOX_HEAD.FC_DIM", 32,
+    "MODEL.ROI_MASK_HEAD.NUM_CONV", 1,
+    "MODEL.ROI_MASK_HEAD.CONV_DIM", 16,
+    "MODEL.VPSNET.SEMANTIC_CHANNELS", 32,
+    "MODEL.VPSNET.TRACK.HIDDEN_DIM", 16,
+    "MODEL.VPSNET.FLOW.NAME", "dis",
+    "MODEL.VPSNET.SIAMESE.PROJECTION_DIM", 16,
+    "SOLVER.IMS_PER_BATCH", 2,
+    "SOLVER.MAX_ITER", 4,
+    "SOLVER.AMP.ENABLED", False,
+    "DATALOADER.NUM_WORKERS", 0,
+    "SEED", 3,
+]  # fmt: skip
+DETECTOR = {"loss_rpn_cls", "loss_rpn_loc", "loss_cls", "loss_box_reg", "loss_mask"}
+HEADS = DETECTOR | {"loss_semantic", "loss_panoptic"}
+SIAMESE = {"loss_contrast_semantic", "loss_contrast_instance", "loss_warp", "loss_tube"}
+
+
+@pytest.fixture
+def vpsnet_cfg(repo_cfg, tmp_path):
+    """Make a shrunk street config: ``vpsnet_cfg("fusetrack", *overrides)``."""
+
+    def make(name, *overrides):
+        folder = ["OUTPUT_DIR", str(tmp_path / name)]
+        return repo_cfg(f"street/vpsnet_{name}_compact.yaml", *SHRUNK, *folder, *overrides)
+
+    return make
+
+
+def windows(cfg, size):
+    cfg.MODEL.MASK_FORMER.TEST.WINDOW_SIZE = size
+    return [item for batch in build_video_test_loader(cfg, "toy_street_val") for item in batch]
+
+
+def stream(model, items):
+    """(video, frame) -> (ids, segments) of everything that comes out."""
+    out = {}
+    for item in items:
+        (result,) = model([item])
+        for frame in result["frames"]:
+            out[result["video_id"], frame["frame_id"]] = frame["panoptic_seg"]
+    return out
+
+
+def unsure(model):
+    """An untrained detector that sees things all over the place, so that there is much to track."""
+    heads = model.pipeline.segmenter.detector.roi_heads
+    torch.nn.init.normal_(heads.box_predictor.cls_score.weight, std=0.5)
+    heads.box_predictor.cls_score.bias.data[-1] = -1  # background
+    heads.mask_head.predictor.bias.data.fill_(3)
+    return model
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_the_loss_falls_on_street_files(vpsnet_cfg, name):
+    cfg = vpsnet_cfg(name)
+    torch.manual_seed(0)
+    model = build_model(cfg).train()
+    optimizer = build_optimizer(cfg, model)
+    batch = next(iter(build_clip_train_loader(cfg)))
+    totals = []
+    for _ in range(6):
+        losses = model(batch)
+        totals.append(sum(losses.values()))
+        totals[-1].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    expected = HEADS | ({"loss_track"} if name.endswith("track") else set())
+    assert set(losses) == expected | (SIAMESE if name == "siamtrack" else set())
+    assert all(torch.isfinite(total) for total in totals)
+    assert totals[-1] < 0.9 * totals[0]
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_parameter_is_trained(vpsnet_cfg, name):
+    cfg = vpsnet_cfg(name)
+    model = build_model(cfg).train()
+    sum(model(next(iter(build_clip_train_loader(cfg)))).values()).backward()
+    assert [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
+
+
+@pytest.mark.parametrize("name", ["base", "fusetrack", "track"])
+def test_windows_do_not_change_a_video(vpsnet_cfg, name):
+    cfg = vpsnet_cfg(name, "MODEL.VPSNET.FUSION.MAJORITY", 1.1)  # no instance becomes stuff
+    torch.manual_seed(0)
+    # In float32, which Detectron2's boxes are in any case: some pixels may change sides.
+    model = unsure(build_model(cfg)).eval()
+    whole = stream(model, windows(cfg, 0))
+    assert len(whole) == 12
+    things = [s for _, info in whole.values() for s in info if s["isthing"]]
+    assert len(things) > 12  # not a comparison of streets without traffic
+    for size in (1, 4):
+        cut = stream(model, windows(cfg, size))
+        assert list(cut) == list(whole)
+        for key, (ids, info) in whole.items():
+            assert (ids == cut[key][0]).float().mean() >= 0.999
+            assert [s["id"] for s in info] == [s["id"] for s in cut[key][1]]
+    assert len(model.streams) == 0
+
+
+def test_the_evaluator_takes_the_output(vpsnet_cfg, tmp_path):
+    cfg = vpsnet_cfg("track")
+    model = unsure(build_model(cfg))
+    evaluator = build_evaluator(cfg, "toy_street_val", str(tmp_path))
+    results = inference_on_dataset(model, build_video_test_loader(cfg, "toy_street_val"), evaluator)
+    assert 0 <= results["vpq"]["all"] <= 100
+
+
+def test_a_plain_image_is_a_video_of_one_frame(vpsnet_cfg):
+    model = unsure(build_model(vpsnet_cfg("fusetrack"))).eval()
+    image = torch.randint(0, 256, (3, 50, 90), dtype=torch.uint8)
+    (out,) = model([{"image": image, "height": 100, "width": 180}])
+    ids, info = out["panoptic_seg"]
+    assert ids.shape == (100, 180)
+    assert {s["id"] for s in info} == set(ids.unique().tolist()) - {0}
+
+
+def test_a_street_without_detections_is_stuff(vpsnet_cfg):
+    cfg = vpsnet_cfg("track", "MODEL.ROI_HEADS.SCORE_THRESH_TEST", 1.0)
+    out = stream(build_model(cfg).eval(), windows(cfg, 3)[:2])
+    assert len(out) == 6
+    assert not any(s["isthing"] for _, info in out.values() for s in info)
+
+
+def test_frames_without_things_can_be_trained_on(vpsnet_cfg):
+    cfg = vpsnet_cfg("siamtrack")
+    model = build_model(cfg).train()
+    batch = next(iter(build_clip_train_loader(cfg)))
+    for item in batch:
+        targets = item["targets"]
+        things = torch.isin(targets.class_ids, torch.tensor(sorted(model.thing_ids)))
+        targets.masks[things, 0] = False
+    losses = model(batch)
+    assert all(torch.isfinite(value) for value in losses.values())
+    sum(losses.values()).backward()
+
+
+@pytest.mark.parametrize("kept", [None, *sorted(SIAMESE)])
+def test_each_siamese_loss_can_stand_alone(vpsnet_cfg, kept):
+    keys = {
+        "loss_contrast_semantic": "SEMANTIC_WEIGHT",
+        "loss_contrast_instance": "INSTANCE_WEIGHT",
+        "loss_warp": "WARP_WEIGHT",
+        "loss_tube": "TUBE_WEIGHT",
+    }
+    off = [
+        part
+        for name, key in keys.items()
+        if name != kept
+        for part in (f"MODEL.VPSNET.SIAMESE.{key}", 0.0)
+    ]
+    cfg = vpsnet_cfg("siamtrack", *off)
+    losses = build_model(cfg).train()(next(iter(build_clip_train_loader(cfg))))
+    assert set(losses) & SIAMESE == ({kept} if kept else set())
+    assert "loss_track" in losses
+
+
+def test_siamtrack_is_track_at_inference(vpsnet_cfg):
+    siamese, track = (build_model(vpsnet_cfg(name)) for name in ("siamtrack", "track"))
+    report = track.load_state_dict(siamese.state_dict(), strict=False)
+    assert report.missing_keys == []
+    assert {key.split(".")[1] for key in report.unexpected_keys} == {"siamese"}
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides"),
+    [
+        ("track", ["MODEL.VPSNET.TRACKER", "class_sort", "INPUT.SAMPLING_FRAME_NUM", 1]),
+        ("fusetrack", ["MODEL.VPSNET.TRACKER", "flow_iou"]),
+        ("fusetrack", ["MODEL.VPSNET.TRACK_ON_FUSED", False]),
+        ("fusetrack", ["MODEL.VPSNET.ATTEND", False]),
+        ("fusetrack", ["MODEL.VPSNET.ALIGN", False]),
+        ("track", ["MODEL.VPSNET.TRACK.MASK_WEIGHT", 2.0]),
+        (
+            "track",
+            [
+                "MODEL.VPSNET.LEGACY_BOXES", True,
+                "MODEL.ANCHOR_GENERATOR.NAME", "LegacyAnchorGenerator",
+                "MODEL.ROI_BOX_HEAD.POOLER_TYPE", "ROIAlign",
+            ],
+        ),
+    ],
+    ids=["class sort", "flow iou", "disjoined", "align only", "attend only", "masks", "legacy"],
+)  # fmt: skip
+def test_ablations_are_config_choices(vpsnet_cfg, name, overrides):
+    cfg = vpsnet_cfg(name, *overrides)
+    model = unsure(build_model(cfg))
+    losses = model.train()(next(iter(build_clip_train_loader(cfg))))
+    assert all(torch.isfinite(value) for value in losses.values())
+    out = stream(model.eval(), windows(cfg, 3)[:1])
+    assert any(s["isthing"] for _, info in out.values() for s in info)
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "text"),
+    [
+        ("base", ["MODEL.VPSNET.NECK", "fused"], "NECK='fused' is not one of none, gather, fuse"),
+        ("base", ["MODEL.VPSNET.TRACKER", "iou"], "TRACKER='iou' is not one of order, class_sort"),
+        (
+            "track",
+            ["INPUT.SAMPLING_FRAME_NUM", 1],
+            "SAMPLING_FRAME_NUM=1, but this model trains on",
+        ),
+        (
+            "base",
+            ["MODEL.ROI_HEADS.NUM_CLASSES", 80],
+            "NUM_CLASSES=80, but the dataset has 8 classes",
+        ),
+        ("base", ["MODEL.MASK_ON", False], "panoptic segmentation needs masks"),
+        ("siamtrack", ["MODEL.VPSNET.NECK", "fuse"], 'use it with NECK "none" or "gather"'),
+        ("fuse", ["MODEL.VPSNET.FLOW.NAME", "sift"], "FLOW.NAME='sift' is not one of raft"),
+    ],
+)
+def test_config_mistakes_are_named(vpsnet_cfg, name, overrides, text):
+    with pytest.raises(ValueError, match=text):
+        build_model(vpsnet_cfg(name, *overrides))
