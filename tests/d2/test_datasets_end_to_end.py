@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.modeling import build_model
 
 from dvps_d2.cli import main
 from dvps_d2.d2 import Trainer, build_clip_train_loader, register_video_dataset
 from dvps_d2.d2.data import ClipMapper, ClipSampling, video_records
+from dvps_d2.d2.submission import write_predictions
 from dvps_d2.formats import READERS
 from dvps_d2.formats.png import write_depth_png, write_png
 from dvps_d2.formats.prepare.command import main as prepare
@@ -332,6 +334,58 @@ def test_boxes_are_those_of_the_published_instance_list(prepared, tmp_path):
     DatasetCatalog.remove("e2e_boxes")
     MetadataCatalog.remove("e2e_boxes")
     assert seen > 10
+
+
+@pytest.mark.parametrize(
+    ("name", "predicted"),
+    [
+        ("cityscapes_vps", ["0005_0025", "0005_0026", "0005_0027", "0005_0028"]),
+        ("vipseg", ["00000300", "00000303", "00000306", "00000309"]),
+        ("viper", ["001_00001", "001_00002", "001_00003", "001_00004"]),
+        ("semkitti_dvps", ["000008_000000", "000008_000001", "000008_000002", "000008_000003"]),
+    ],
+)
+def test_a_split_without_labels_is_predicted_and_not_scored(
+    name, predicted, prepared, dataset_cfg, tmp_path
+):
+    root = tmp_path / name
+    if name == "viper":  # the released form has no test split
+        shutil.copytree(prepared(name) / "val" / "img", root / "test" / "img")
+    else:
+        shutil.copytree(prepared(name), root)
+        make_test_split(name, root)
+    register_video_dataset(f"e2e_{name}_test", name, root, "test")
+    try:
+        cfg = dataset_cfg(name)
+        cfg.DATASETS.TEST = (f"e2e_{name}_test",)
+        model = build_model(cfg).eval()
+        assert not Trainer.test(cfg, model)
+        writer = write_predictions(cfg, model, f"e2e_{name}_test", tmp_path / "out")
+        files = sorted((writer.folder).rglob("pan*/**/*.png"))
+        names = {"_".join(path.stem.split("_")[: predicted[0].count("_") + 1]) for path in files}
+        assert sorted(names) == predicted
+    finally:
+        DatasetCatalog.remove(f"e2e_{name}_test")
+        MetadataCatalog.remove(f"e2e_{name}_test")
+
+
+def make_test_split(name, root):
+    """Make the validation split of a prepared dataset a test split, as released: unlabelled."""
+    if name == "cityscapes_vps":
+        (root / "test").mkdir()
+        for folder in ("img", "img_all"):
+            (root / "val" / folder).rename(root / "test" / folder)
+        (root / "im_all_info_val_city_vps.json").rename(root / "im_all_info_test_city_vps.json")
+    elif name == "vipseg":
+        content = json.loads((root / "VIPSeg_720P" / vipseg_json("val")).read_text())
+        for video in content["annotations"]:
+            for entry in video["annotations"]:
+                entry["segments_info"] = []
+        (root / "VIPSeg_720P" / vipseg_json("test")).write_text(json.dumps(content))
+    else:
+        (root / "video_sequence/val").rename(root / "video_sequence/test")
+        for path in (root / "video_sequence/test").glob("*_gtFine_*"):
+            path.unlink()
 
 
 def test_pairs_on_cityscapes_vps_are_one_annotated_frame_apart(prepared, dataset_cfg):

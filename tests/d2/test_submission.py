@@ -1,12 +1,17 @@
 import json
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import build_model
 
 from dvps_d2.cli import main
 from dvps_d2.d2.submission import write_predictions
+from dvps_d2.formats import class_table
+from dvps_d2.formats.png import write_png
 
 
 def contents(folder):
@@ -85,6 +90,32 @@ def test_what_does_not_fit_is_told_before_anything_is_predicted(tiny_cfg, model_
     write_predictions(cfg, model, "toy_street_val", tmp_path / "out", layout="vipseg", subset=1)
     (video,) = json.loads((tmp_path / "out/pred.json").read_text())["annotations"]
     assert len(video["annotations"]) == 6
+
+
+def test_own_data_is_predicted_by_its_json(tiny_cfg, model_of, tmp_path):
+    images = []
+    for name in ("a", "b"):
+        write_png(tmp_path / f"frames/{name}.png", np.full((64, 128, 3), 90, np.uint8))
+        images.append({"id": name, "file_name": f"frames/{name}.png"})
+    content = {
+        "categories": class_table("cityscapes").categories(),
+        "videos": [{"video_id": "garden", "width": 128, "height": 64, "images": images}],
+        "annotations": [],
+    }
+    (tmp_path / "own.json").write_text(json.dumps(content))
+    cfg = tiny_cfg("MODEL.WEIGHTS", str(tmp_path / "model.pth"))
+    torch.save({"model": model_of(cfg).state_dict()}, cfg.MODEL.WEIGHTS)
+    (tmp_path / "config.yaml").write_text(cfg.dump())
+    arguments = [
+        "--config-file", tmp_path / "config.yaml", "--dataset", "own_garden",
+        "--own-data", tmp_path / "own.json", tmp_path, "--out", tmp_path / "out",
+        "--archive", tmp_path / "own.zip",
+    ]  # fmt: skip
+    assert main(["predict", *map(str, arguments)]) == 0
+    names = zipfile.ZipFile(tmp_path / "own.zip").namelist()
+    assert names == ["pan_pred/garden/a.png", "pan_pred/garden/b.png", "pred.json"]
+    DatasetCatalog.remove("own_garden")
+    MetadataCatalog.remove("own_garden")
 
 
 @pytest.mark.parametrize(

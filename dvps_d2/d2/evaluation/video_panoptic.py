@@ -96,6 +96,8 @@ class VideoPanopticEvaluator(DatasetEvaluator):
     def evaluate(self) -> dict[str, dict[str, float]] | None:
         """Add up all ranks; returns Detectron2's result dict on the main process, else None.
 
+        It is empty for a dataset without labels.
+
         Raises:
             ValueError: a labelled frame got no prediction on any rank.
         """
@@ -104,6 +106,12 @@ class VideoPanopticEvaluator(DatasetEvaluator):
         if not comm.is_main_process():
             return None
         self._check_complete(gathered)
+        if not any(done for _, _, done, _ in gathered):
+            logger.warning(
+                "%s has no labels: no score; `dvps predict` writes what its server takes",
+                self.dataset_name,
+            )
+            return {}
         with_depth = any(flag for _, flag, _, _ in gathered)
         protocol = self._scored_protocol(with_depth)
         total = empty_counts(protocol, self._classes)

@@ -83,11 +83,7 @@ class CityscapesVPSWriter(ListedWriter):
 
 
 class VIPERWriter(ListedWriter):
-    """All labelled frames, by the names of their images."""
-
-    def is_submitted(self, frame: FrameRecord) -> bool:
-        """Labelled frames."""
-        return frame["labelled"]
+    """All frames, by the names of their images."""
 
 
 class VIPSegWriter(ListedWriter):
