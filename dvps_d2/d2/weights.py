@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from detectron2.projects.deeplab import add_deeplab_config
 from torch import Tensor, nn
 
 from dvps_d2.d2.config import add_dvps_config
+from dvps_d2.d2.vpsnet_weights import RULES as VPSNET_RULES
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +35,14 @@ CLASS_HEADS = re.compile(r"(sem_seg_head\.predictor|tracker|refiner)\.class_embe
 
 @dataclass(frozen=True)
 class Rule:
-    """Rename the keys that ``pattern`` matches from end to end; None leaves them out."""
+    """Rename the keys that ``pattern`` matches from end to end; None leaves them out.
+
+    ``change`` is applied to their tensors.
+    """
 
     pattern: str
     replacement: str | None
+    change: Callable[[Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ FAMILIES = (
         r"(tracker|refiner|offline_tracker)\..*",
         (*MASK2FORMER_RULES, Rule(r"offline_tracker\.(.*)", r"refiner.\1")),
     ),
+    Family("VPSNet", r"bbox_head\.fc_cls\.weight", tuple(Rule(*rule) for rule in VPSNET_RULES)),
     # Mask2Former for images, and MinVIS, whose keys are the same.
     Family("Mask2Former", r"sem_seg_head\..*", MASK2FORMER_RULES),
     Family(
@@ -142,8 +148,8 @@ def convert_keys(weights: Mapping[str, Tensor]) -> Conversion:
     converted: dict[str, Tensor] = {}
     renamed: dict[str, str] = {}
     left_out = []
-    for old, tensor in weights.items():
-        new = _rename(old, family.rules if family else ())
+    for old, stored in weights.items():
+        new, tensor = _apply(old, stored, family.rules if family else ())
         if new is None:
             left_out.append(old)
             continue
@@ -247,15 +253,18 @@ def _is_given(key: str) -> bool:
     return bool(COMPUTED.fullmatch(key) or OPTIONAL.fullmatch(key))
 
 
-def _rename(key: str, rules: Sequence[Rule]) -> str | None:
+def _apply(key: str, tensor: Tensor, rules: Sequence[Rule]) -> tuple[str | None, Tensor]:
+    """The new key, or None where a rule leaves it out, and the tensor that belongs there."""
     for rule in rules:
         match = re.fullmatch(rule.pattern, key)
         if match is None:
             continue
         if rule.replacement is None:
-            return None
+            return None, tensor
         key = match.expand(rule.replacement)
-    return key
+        if rule.change is not None:
+            tensor = rule.change(tensor)
+    return key, tensor
 
 
 def _translate(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,7 @@ class RaftFlow:
     Args:
         large: RAFT-large instead of RAFT-small.
         weights: a file with its state dict, as torchvision publishes it; None downloads
-            torchvision's default.
+            torchvision's default, when flow is first asked for.
         iterations: refinements.
 
     Source: Teed and Deng, "RAFT", ECCV 2020.
@@ -80,14 +81,20 @@ class RaftFlow:
     def __init__(
         self, large: bool = True, weights: str | None = None, iterations: int = 12
     ) -> None:
+        self.large = large
+        self.weights = weights
+        self.iterations = iterations
+
+    @cached_property
+    def net(self) -> nn.Module:
+        """The network, frozen; a model that only loads or saves weights never makes it."""
         from torchvision.models import optical_flow
 
-        make = optical_flow.raft_large if large else optical_flow.raft_small
-        self.net: nn.Module = make(weights="DEFAULT" if weights is None else None)
-        if weights is not None:
-            self.net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-        self.net.eval().requires_grad_(False)
-        self.iterations = iterations
+        make = optical_flow.raft_large if self.large else optical_flow.raft_small
+        net: nn.Module = make(weights="DEFAULT" if self.weights is None else None)
+        if self.weights is not None:
+            net.load_state_dict(torch.load(self.weights, map_location="cpu", weights_only=True))
+        return net.eval().requires_grad_(False)
 
     @torch.no_grad()
     def __call__(
