@@ -6,7 +6,7 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog, build_detection_tes
 from torch import nn
 from tqdm import tqdm
 
-from dvps_d2.formats import READERS
+from dvps_d2.formats import READERS, VideoRecord
 from dvps_d2.formats.files import read_json, write_json
 from dvps_d2.formats.submission import WRITERS, SubmissionWriter
 
@@ -63,7 +63,7 @@ def write_predictions(
     table = READERS[MetadataCatalog.get(dataset_name).reader].categories
     notes = folder / NOTES
     _claim(notes, cfg, kind, dataset_name)
-    with WRITERS[kind](folder, records, table) as writer:
+    with WRITERS[kind](folder, cast(list[VideoRecord], records), table) as writer:
         todo = [record for record in records if not _resume(writer, notes, record["video_id"])]
         if len(todo) < len(records):
             done = len(records) - len(todo)
@@ -99,7 +99,7 @@ def _choose_layout(cfg: Any, reader: str, layout: str | None) -> str:
 def _predict(
     cfg: Any,
     model: nn.Module,
-    records: Sequence[Mapping[str, Any]],
+    records: Sequence[dict[str, Any]],
     writer: SubmissionWriter,
     notes: Path,
 ) -> None:

@@ -139,7 +139,7 @@ class ClipSampling:
             return Draw([key], 0)
         candidates = self._candidates(frame_ids, key, wanted) or [key]
         others = rng.choice(candidates, size=wanted, replace=wanted > len(candidates))
-        return _in_order(key, others)
+        return _in_order(key, others.tolist())
 
     def _candidates(self, frame_ids: Sequence[int], key: int, wanted: int) -> list[int]:
         """Places of possible reference frames; empty when no side of the key frame has any."""
@@ -182,9 +182,9 @@ class ClipSampling:
             if 0 <= place < count and place != key
         ]
         others = rng.choice(around or [key], size=self.num_frames - 1, replace=True)
-        return _in_order(key, others)
+        return _in_order(key, others.tolist())
 
 
 def _in_order(key: int, others: Sequence[int]) -> Draw:
-    places = sorted([key, *map(int, others)])
+    places = sorted([key, *others])
     return Draw(places, places.index(key))

@@ -12,7 +12,7 @@ from detectron2.data import MetadataCatalog
 from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
 
-from dvps_d2.formats import READERS, DatasetReader, FormatError, PanopticLabel
+from dvps_d2.formats import READERS, DatasetReader, FormatError, FrameRecord, PanopticLabel
 
 from .augmentations import (
     apply_to_numbers,
@@ -128,7 +128,7 @@ class ClipMapper:
     def _draw(
         self,
         video_id: str,
-        labelled: Sequence[dict[str, Any]],
+        labelled: Sequence[FrameRecord],
         reader: DatasetReader,
         rng: np.random.Generator,
     ) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class ClipMapper:
             "targets": targets,
         }
 
-    def _images(self, frames: Sequence[dict[str, Any]]) -> tuple[list[np.ndarray], Any]:
+    def _images(self, frames: Sequence[FrameRecord]) -> tuple[list[np.ndarray], Any]:
         first = T.AugInput(read_frame(frames[0], self.image_format))
         size = first.image.shape
         # Colour transforms draw anew whenever they are applied: replay them from one state.
@@ -183,7 +183,7 @@ class ClipMapper:
 
     def _targets(
         self,
-        frames: Sequence[dict[str, Any]],
+        frames: Sequence[FrameRecord],
         labels: Sequence[PanopticLabel],
         reader: DatasetReader,
         transforms: Any,
@@ -220,7 +220,7 @@ class ClipMapper:
         )
 
     def _depth(
-        self, frame: dict[str, Any], reader: DatasetReader, transforms: Any, image: np.ndarray
+        self, frame: FrameRecord, reader: DatasetReader, transforms: Any, image: np.ndarray
     ) -> np.ndarray:
         if frame["depth_file_name"] is None:  # not measured: no supervision in this frame
             return np.zeros(image.shape[:2], dtype=np.float32)
@@ -267,7 +267,7 @@ class WindowMapper:
         return {**window, "frames": frames}
 
 
-def read_frame(frame: dict[str, Any], image_format: str) -> np.ndarray:
+def read_frame(frame: FrameRecord, image_format: str) -> np.ndarray:
     """(H, W, 3) uint8 image of a frame; an error names the file."""
     try:
         return utils.read_image(frame["file_name"], format=image_format)
