@@ -32,10 +32,14 @@ class FrozenBatchNorm2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Scale and shift (N, C, H, W); the result has the dtype of ``x``."""
+        if not x.requires_grad:  # one fused kernel; it would keep more for a backward pass
+            return F.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
+            )
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         shift = self.bias - self.running_mean * scale
         scale, shift = (value.to(x.dtype).reshape(1, -1, 1, 1) for value in (scale, shift))
-        return torch.addcmul(shift, x, scale)
+        return x * scale + shift
 
     def _load_from_state_dict(self, state_dict, prefix, local_metadata, *args, **kwargs) -> None:
         # Converted Caffe2 models have folded statistics: an affine map and nothing else.
