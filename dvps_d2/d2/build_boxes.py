@@ -7,15 +7,6 @@ from typing import Any
 from detectron2.modeling import build_backbone
 from torch import nn
 
-from dvps_d2.layers.flow import FlowEstimator
-from dvps_d2.layers.flow_estimators import (
-    CachedFlow,
-    DisFlow,
-    FileFlow,
-    RaftFlow,
-    RgbFlow,
-    ZeroFlow,
-)
 from dvps_d2.losses.box_criterion import BoxCriterion, BoxLossWeights
 from dvps_d2.losses.contrastive import ProjectionHead
 from dvps_d2.losses.siamese import SiameseLosses, SiameseWeights
@@ -32,6 +23,7 @@ from dvps_d2.tracker import (
 )
 
 from .build import choose, dataset_metadata
+from .build_flow import build_flow
 from .detector import build_detector
 
 TRACKERS = {
@@ -39,13 +31,6 @@ TRACKERS = {
     "class_sort": lambda cfg: ClassSorting(),
     "flow_iou": lambda cfg: FlowIouMatching(build_flow(cfg)),
     "affinity": lambda cfg: build_roi_tracker(cfg),
-}
-ESTIMATORS = {
-    "raft": lambda flow: RaftFlow(weights=flow.WEIGHTS or None),
-    "raft_small": lambda flow: RaftFlow(large=False, weights=flow.WEIGHTS or None),
-    "dis": lambda flow: DisFlow(),
-    "files": lambda flow: FileFlow(flow.FOLDER),
-    "zero": lambda flow: ZeroFlow(),
 }
 NECKS = {
     "none": lambda cfg: None,
@@ -101,16 +86,6 @@ def build_roi_tracker(cfg: Any) -> RoiTracker:
         CueWeights(track.SCORE_WEIGHT, track.BOX_WEIGHT, track.CLASS_WEIGHT, track.MASK_WEIGHT),
         track.CAPACITY,
     )
-
-
-def build_flow(cfg: Any) -> RgbFlow:
-    """The estimator of ``MODEL.VPSNET.FLOW``, for frames as the model sees them."""
-    flow = cfg.MODEL.VPSNET.FLOW
-    estimator: FlowEstimator = choose("MODEL.VPSNET.FLOW.NAME", flow.NAME, ESTIMATORS)(flow)
-    if flow.CACHE:
-        estimator = CachedFlow(estimator, flow.CACHE)
-    mean, std = cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD
-    return RgbFlow(estimator, mean, std, bgr=cfg.INPUT.FORMAT == "BGR")
 
 
 def build_box_fusion(cfg: Any) -> BoxFusion:

@@ -321,5 +321,8 @@ def _add_solver(cfg: CN) -> None:
     cfg.SOLVER.ACCUMULATION_STEPS = 1
     # Compute threads per process; 0 leaves PyTorch's choice.
     cfg.SOLVER.NUM_THREADS = 0
+    # Also score the temporal consistency of classes (TC) along the flow of this estimator, one of
+    # those of MODEL.VPSNET.FLOW.NAME; empty: do not.
+    cfg.TEST.CONSISTENCY_FLOW = ""
     # Validation videos whose first frames are drawn for TensorBoard at every evaluation.
     cfg.TEST.PICTURES = 2

@@ -77,6 +77,10 @@ class BoxDetector(nn.Module):
         selection: which boxes become detections.
     """
 
+    proposal_generator: Any
+    roi_heads: Any
+    thing_ids: Tensor
+
     def __init__(
         self,
         proposal_generator: nn.Module,
@@ -163,7 +167,7 @@ class BoxDetector(nn.Module):
 
     def _to_places(self, class_ids: Tensor) -> Tensor:
         """Class ids -> places in ``thing_ids``."""
-        return (class_ids.unsqueeze(-1) == self.thing_ids).long().argmax(dim=-1)
+        return class_ids.unsqueeze(-1).eq(self.thing_ids).long().argmax(dim=-1)
 
 
 def build_detector(

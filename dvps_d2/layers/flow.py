@@ -77,7 +77,7 @@ def warp(values: Tensor, flow: Tensor, *, legacy: bool = False) -> Tensor:
     )
 
 
-def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_flow(flow: Tensor, size: Sequence[int]) -> Tensor:
     """Flow on another grid, in pixels of that grid.
 
     Args:
@@ -86,7 +86,7 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     """
     height, width = flow.shape[-2:]
     scale = flow.new_tensor([size[1] / width, size[0] / height]).view(1, 2, 1, 1)
-    return F.interpolate(flow, size=size, mode="bilinear", align_corners=False) * scale
+    return F.interpolate(flow, size=tuple(size), mode="bilinear", align_corners=False) * scale
 
 
 def local_correlation(key: Tensor, reference: Tensor, radius: int) -> Tensor:

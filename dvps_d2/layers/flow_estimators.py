@@ -57,7 +57,7 @@ class DisFlow:
         """See the protocol."""
         import cv2
 
-        search = cv2.DISOpticalFlow_create(self._presets[self.preset])
+        search = cv2.DISOpticalFlow.create(self._presets[self.preset])
         grey = [
             [cv2.cvtColor(_pixels(image), cv2.COLOR_RGB2GRAY) for image in images]
             for images in (key, reference)
@@ -202,6 +202,9 @@ class RgbFlow(nn.Module):
         std: of the normalisation.
         bgr: whether the first channel is blue.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self, estimator: FlowEstimator, mean: Sequence[float], std: Sequence[float], bgr: bool

@@ -44,7 +44,7 @@ def pool_rois(
 
 
 def paste_masks(
-    mask_logits: Tensor, boxes: Tensor, size: tuple[int, int], scale: float = 0.25
+    mask_logits: Tensor, boxes: Tensor, size: Sequence[int], scale: float = 0.25
 ) -> Tensor:
     """Mask logits resized to their boxes, 0 elsewhere.
 

@@ -7,6 +7,7 @@ Source: Woo et al., "Learning to Associate Every Segment for Video Panoptic Segm
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dvps_d2.layers.flow import resize_flow, warp
@@ -42,10 +43,10 @@ def warping_loss(logits: Tensor, reference_logits: Tensor, flow: Tensor, weights
         Scalar. The mean over cells, where the paper writes a sum, so that it does not depend on
         the size of the frames.
     """
-    size = tuple(logits.shape[1:])
+    size = (logits.shape[1], logits.shape[2])
     field = resize_flow(flow.unsqueeze(0), size).to(logits.dtype)
     warped = warp(reference_logits.unsqueeze(0), field)[0]
-    trust = torch.nn.functional.adaptive_avg_pool2d(weights[None, None], size)[0, 0]
+    trust = F.adaptive_avg_pool2d(weights[None, None], size)[0, 0]
     # The gradient of a norm has no value at 0.
     distance = ((logits - warped).square().sum(dim=0) + 1e-12).sqrt()
     return (trust.to(distance.dtype) * distance).mean()

@@ -47,7 +47,8 @@ def pool_masks(features: Tensor, masks: Tensor) -> Tensor:
     Returns:
         (N, C) unit vectors. The paper does not say whether pooled vectors are normalised again.
     """
-    shares = F.adaptive_avg_pool2d(masks.to(features.dtype), features.shape[-2:])
+    size = (features.shape[-2], features.shape[-1])
+    shares = F.adaptive_avg_pool2d(masks.to(features.dtype), size)
     return F.normalize(torch.einsum("nhw,chw->nc", shares, features), dim=-1)
 
 

@@ -127,11 +127,11 @@ class SiameseLosses(nn.Module):
         for index, target in enumerate(targets):
             graphs = segment_graphs(target, steps[0].key, steps[1].key, self.thing_ids)
             for name in wanted:
-                nodes = [
+                a, b = (
                     pool_masks(features[index], masks)
                     for features, masks in zip(projected, graphs[name], strict=True)
-                ]
-                found[name].append(contrastive_loss(*nodes, self.weights.temperature))
+                )
+                found[name].append(contrastive_loss(a, b, self.weights.temperature))
         return {
             f"loss_contrast_{name}": weight * torch.stack(found[name]).mean()
             for name, weight in wanted.items()
@@ -144,12 +144,12 @@ class SiameseLosses(nn.Module):
             for video_id, ids in zip(clip.video_ids, clip.frame_ids, strict=True)
         ]
         flow = self.flow(key, reference, names)
-        colours = (self.flow.colours(images) / RGB_RANGE for images in (key, reference))
-        trust = occlusion_weights(*colours, flow, self.weights.occlusion)
+        seen, other = (self.flow.colours(images) / RGB_RANGE for images in (key, reference))
+        trusts = occlusion_weights(seen, other, flow, self.weights.occlusion)
         return torch.stack(
             [
-                warping_loss(a[own].float(), b[other].float(), field, seen)
-                for (a, b, (own, other)), field, seen in zip(pairs, flow, trust, strict=True)
+                warping_loss(a[own].float(), b[theirs].float(), field, trust)
+                for (a, b, (own, theirs)), field, trust in zip(pairs, flow, trusts, strict=True)
             ]
         ).mean()
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from dvps_d2.layers.roi import paste_masks
 
 
-def box_slices(box: Sequence[float], scale: float, size: tuple[int, int]) -> tuple[slice, slice]:
+def box_slices(box: Sequence[float], scale: float, size: Sequence[int]) -> tuple[slice, slice]:
     """Cells in which the semantic logits of a box count.
 
     Args:

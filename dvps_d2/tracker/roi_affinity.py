@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -38,10 +39,11 @@ class TrackHead(nn.Module):
         super().__init__()
         self.side = side
         sizes = (channels * side * side, hidden_dim, hidden_dim)
-        self.fcs = nn.ModuleList(nn.Linear(sizes[i], sizes[i + 1]) for i in range(2))
-        for layer in self.fcs:
+        layers = [nn.Linear(sizes[i], sizes[i + 1]) for i in range(2)]
+        for layer in layers:
             nn.init.normal_(layer.weight, std=0.01)
             nn.init.zeros_(layer.bias)
+        self.fcs = nn.ModuleList(layers)
 
     def forward(self, levels: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
         """Embed.
@@ -311,7 +313,7 @@ def _remember(
     """What was seen now before what was seen earlier; the oldest is forgotten beyond capacity."""
     kept = torch.ones(len(memory), dtype=torch.bool, device=replaced.device)
     kept[replaced] = False
-    merged = {
+    merged: dict[str, Any] = {
         name: torch.cat([getattr(seen, name), getattr(memory, name)[kept]])
         for name in ("embeds", "boxes", "class_ids", "track_ids", "last_seen", "masks")
         if getattr(seen, name) is not None

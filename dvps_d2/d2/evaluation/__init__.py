@@ -7,8 +7,10 @@ from typing import Any
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 
+from dvps_d2.d2.build_flow import build_estimator
 from dvps_d2.metrics import get_protocol
 
+from .consistency import ConsistencyEvaluator, SharedFrames
 from .video_panoptic import VideoPanopticEvaluator
 
 # evaluator_type in the metadata -> protocol, and what is computed beside what it publishes.
@@ -27,7 +29,8 @@ def build_evaluator(cfg: Any, dataset_name: str, output_dir: str | None = None) 
     """The evaluator of a registered dataset.
 
     Args:
-        cfg: configuration; nothing in it is needed so far.
+        cfg: configuration, whose ``TEST.CONSISTENCY_FLOW`` adds the temporal consistency (TC);
+            None: without.
         dataset_name: registered name. Its metadata has ``evaluator_type`` (a key of
             ``PROTOCOL_OF_TYPE``), ``reader`` (a key of ``formats.READERS``, which also holds the
             classes) and optionally ``eval_classes``, the class ids that enter the averages.
@@ -47,7 +50,17 @@ def build_evaluator(cfg: Any, dataset_name: str, output_dir: str | None = None) 
     protocol = get_protocol(
         name, metrics=metrics, eval_classes=None if chosen is None else tuple(chosen)
     )
-    return VideoPanopticEvaluator(dataset_name, protocol, output_dir)
+    evaluator = VideoPanopticEvaluator(dataset_name, protocol, output_dir)
+    if cfg is None or not cfg.TEST.CONSISTENCY_FLOW:
+        return evaluator
+    flow = build_estimator(cfg.MODEL.VPSNET.FLOW, cfg.TEST.CONSISTENCY_FLOW)
+    return SharedFrames([evaluator, ConsistencyEvaluator(dataset_name, flow)])
 
 
-__all__ = ["PROTOCOL_OF_TYPE", "VideoPanopticEvaluator", "build_evaluator"]
+__all__ = [
+    "PROTOCOL_OF_TYPE",
+    "ConsistencyEvaluator",
+    "SharedFrames",
+    "VideoPanopticEvaluator",
+    "build_evaluator",
+]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
-from torch import Tensor
+from torch import Tensor, nn
 
 from dvps_d2.d2.boundary import Normalizer
 from dvps_d2.d2.build_boxes import build_box_criterion, build_box_pipeline
@@ -78,8 +78,10 @@ class VPSNet(VideoMetaArch):
             [BoxTargets.from_clip(target, t, self.thing_ids) for target in targets]
             for t in range(clip.num_frames)
         ]
-        steps = self.pipeline.supervise(clip, labels, self._roles())
-        return self.criterion(steps, labels, clip, targets)
+        pipeline: Any = self.pipeline  # a BoxPipeline
+        steps = pipeline.supervise(clip, labels, self._roles())
+        criterion: nn.Module = self.criterion
+        return criterion(steps, labels, clip, targets)
 
     def _roles(self) -> list[tuple[int, int]]:
         """Places of (key frame, reference frame) to supervise."""

@@ -43,8 +43,8 @@ class DeformableSemanticHead(nn.Module):
         for inside, outside in itertools.pairwise(sizes):
             layers += [DeformConv(inside, outside), nn.GroupNorm(32, outside), nn.ReLU()]
         self.deform_convs = nn.ModuleList([nn.Sequential(*layers)])
-        self.conv_pred = nn.Module()
-        self.conv_pred.conv = ConvNorm(num_levels * head_channels, num_classes)
+        classifier = ConvNorm(num_levels * head_channels, num_classes)
+        self.conv_pred = nn.ModuleDict({"conv": classifier})
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
         """Classify.
@@ -61,4 +61,4 @@ class DeformableSemanticHead(nn.Module):
             F.interpolate(stack(level), size=size, mode="bilinear", align_corners=False)
             for level in levels
         ]
-        return self.conv_pred.conv(torch.cat(maps, dim=1))
+        return self.conv_pred["conv"](torch.cat(maps, dim=1))

@@ -30,7 +30,8 @@ def gather(levels: Sequence[Tensor], mode: str = "mean") -> Tensor:
         (N, C, h, w).
     """
     size = levels[0].shape[-2:]
-    merged = sum(F.interpolate(level, size=size, mode="nearest") for level in levels)
+    resized = [F.interpolate(level, size=size, mode="nearest") for level in levels]
+    merged = sum(resized[1:], resized[0])
     return merged / len(levels) if mode == "mean" else merged
 
 
@@ -89,8 +90,7 @@ class FuseNeck(nn.Module):
         self.mode = mode
         self.liteflownet = FlowRefinement(channels, legacy_warp) if align else None
         self.tcea_fusion = SpaceTimeAttention(channels) if attend else None
-        self.refine = nn.Module()
-        self.refine.conv = _conv(channels, channels, 3)
+        self.refine = nn.ModuleDict({"conv": _conv(channels, channels, 3)})
 
     def forward(
         self, pyramid: Mapping[str, Tensor], reference: Tensor, flow: Tensor | None
@@ -114,7 +114,7 @@ class FuseNeck(nn.Module):
             fused = self.tcea_fusion(key, reference)
         else:
             fused = (key + reference) / 2
-        fused = F.relu(self.refine.conv(fused))
+        fused = F.relu(self.refine["conv"](fused))
         return dict(zip(pyramid, redistribute(fused, levels), strict=True))
 
 
@@ -135,15 +135,15 @@ class FlowRefinement(nn.Module):
             nn.Sequential(_conv(inside, outside, 3), nn.LeakyReLU(LEAK))
             for inside, outside in itertools.pairwise(sizes)
         ]
-        self.flow_estimator = nn.Module()
-        self.flow_estimator.convs = nn.Sequential(*layers, _conv(sizes[-1], 2, 3))
+        convs = nn.Sequential(*layers, _conv(sizes[-1], 2, 3))
+        self.flow_estimator = nn.ModuleDict({"convs": convs})
 
     def forward(self, key: Tensor, reference: Tensor, flow: Tensor) -> Tensor:
         """The reference map (N, C, h, w) as seen from the key frame."""
         warped = warp(reference, flow.to(reference.dtype), legacy=self.legacy_warp)
         similar = local_correlation(key, warped, CORRELATION_RADIUS)
         seen = torch.cat([key, similar, flow.to(key.dtype)], dim=1)
-        residual = self.flow_estimator.convs(seen)
+        residual = self.flow_estimator["convs"](seen)
         return warp(warped, residual, legacy=self.legacy_warp)
 
 

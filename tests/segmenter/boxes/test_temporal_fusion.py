@@ -88,7 +88,7 @@ def test_ablations_drop_their_parts(align, attend, parts):
 def test_alignment_alone_sees_a_moved_reference_where_it_was():
     """With the right flow and no residual, a shifted reference looks like the key frame."""
     neck = FuseNeck(8, attend=False, legacy_warp=False).double()
-    neck.liteflownet.flow_estimator.convs[-1].weight.data.zero_()
+    neck.liteflownet.flow_estimator["convs"][-1].weight.data.zero_()
     key = wave((1, 8, 8, 16))
     moved = torch.roll(key, 3, dims=-1)
     flow = torch.zeros(1, 2, 8, 16, dtype=torch.float64)
