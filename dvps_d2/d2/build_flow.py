@@ -10,6 +10,7 @@ from dvps_d2.layers.flow_estimators import (
     CachedFlow,
     DisFlow,
     FileFlow,
+    FlowNet2Flow,
     RaftFlow,
     RgbFlow,
     ZeroFlow,
@@ -18,6 +19,7 @@ from dvps_d2.layers.flow_estimators import (
 ESTIMATORS: dict[str, Callable[[Any], FlowEstimator]] = {
     "raft": lambda flow: RaftFlow(weights=flow.WEIGHTS or None),
     "raft_small": lambda flow: RaftFlow(large=False, weights=flow.WEIGHTS or None),
+    "flownet2": lambda flow: FlowNet2Flow(flow.WEIGHTS),
     "dis": lambda flow: DisFlow(),
     "files": lambda flow: FileFlow(flow.FOLDER),
     "zero": lambda flow: ZeroFlow(),

@@ -150,10 +150,11 @@ def _add_vpsnet(cfg: CN) -> None:
     track.CAPACITY = 500
 
     flow = vpsnet.FLOW = CN()
-    # "raft", "raft_small", "dis" (OpenCV, no weights), "files" or "zero". For FUSE, the warping
-    # loss and "flow_iou".
+    # "raft", "raft_small", "flownet2" (released Fuse weights were trained with it), "dis" (OpenCV,
+    # no weights), "files" or "zero". For NECK "fuse", the warping loss and "flow_iou".
     flow.NAME = "raft"
-    # RAFT: a state dict in torchvision's format; empty downloads torchvision's.
+    # RAFT: a state dict in torchvision's format; empty downloads torchvision's. FlowNet2: its
+    # released file, or that of VPSNet-Fuse or VPSNet-FuseTrack.
     flow.WEIGHTS = ""
     # "files": folder of <video id>/<key frame>_<reference frame>.npy.
     flow.FOLDER = ""

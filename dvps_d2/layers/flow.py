@@ -42,8 +42,8 @@ class FlowEstimator(Protocol):
         ...
 
 
-def warp(values: Tensor, flow: Tensor, *, legacy: bool = False) -> Tensor:
-    """Bring maps of the reference frame onto the key frame; 0 where the flow leaves the map.
+def warp(values: Tensor, flow: Tensor, *, legacy: bool = False, outside: str = "zeros") -> Tensor:
+    """Bring maps of the reference frame onto the key frame.
 
     Args:
         values: (N, C, H, W) of the reference frame.
@@ -51,6 +51,7 @@ def warp(values: Tensor, flow: Tensor, *, legacy: bool = False) -> Tensor:
         legacy: sample as released VPSNet weights were trained: the grid counts from the centres of
             the corner pixels, the sampling from their outer edges, so that even a flow of zero
             shrinks the map by half a pixel at its borders.
+        outside: what is seen where the flow leaves the map, "zeros" or the nearest "border".
 
     Returns:
         (N, C, H, W).
@@ -72,7 +73,7 @@ def warp(values: Tensor, flow: Tensor, *, legacy: bool = False) -> Tensor:
         values,
         grid.to(values.dtype),
         mode="bilinear",
-        padding_mode="zeros",
+        padding_mode=outside,
         align_corners=not legacy,
     )
 
@@ -89,26 +90,27 @@ def resize_flow(flow: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(flow, size=tuple(size), mode="bilinear", align_corners=False) * scale
 
 
-def local_correlation(key: Tensor, reference: Tensor, radius: int) -> Tensor:
+def local_correlation(key: Tensor, reference: Tensor, radius: int, step: int = 1) -> Tensor:
     """How well each place of the key frame fits the places around it in the reference frame.
 
     Args:
         key: (N, C, H, W).
         reference: (N, C, H, W); 0 outside.
         radius: largest displacement r along each axis.
+        step: between displacements; divides ``radius``.
 
     Returns:
-        (N, (2r+1)^2, H, W): mean over channels of the product; displacements row by row, dy
+        (N, (2r/step + 1)^2, H, W): mean over channels of the product; displacements row by row, dy
         outside and dx inside, from -r to r.
     """
     height, width = key.shape[-2:]
     padded = F.pad(reference, (radius,) * 4)
-    side = 2 * radius + 1
+    offsets = range(0, 2 * radius + 1, step)
     return torch.stack(
         [
             (key * padded[..., dy : dy + height, dx : dx + width]).mean(dim=1)
-            for dy in range(side)
-            for dx in range(side)
+            for dy in offsets
+            for dx in offsets
         ],
         dim=1,
     )

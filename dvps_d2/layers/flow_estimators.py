@@ -1,4 +1,4 @@
-"""Flow estimators: RAFT, OpenCV's DIS, files, none; and a cache for the slow ones.
+"""Flow estimators: RAFT, FlowNet2, OpenCV's DIS, files, none; and a cache for the slow ones.
 
 Each is a callable as :class:`dvps_d2.layers.flow.FlowEstimator` describes.
 """
@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .flow import FlowEstimator, FramePair
+from .flownet2 import MULTIPLE as FLOWNET2_MULTIPLE
+from .flownet2 import FlowNet2
 
 RAFT_MULTIPLE, RAFT_SMALLEST = 8, 128
 
@@ -113,6 +115,47 @@ class RaftFlow:
         ]
         with torch.autocast(key.device.type, enabled=False):
             flow = self.net(*frames, num_flow_updates=self.iterations)[-1]
+        return flow[..., :height, :width].to(key)
+
+
+class FlowNet2Flow:
+    """FlowNet2, frozen; frames are padded with zeros to what it needs.
+
+    Args:
+        weights: FlowNet2's own released file, or one of VPSNet-Fuse or VPSNet-FuseTrack.
+
+    Source: Ilg et al., "FlowNet 2.0", CVPR 2017.
+    """
+
+    def __init__(self, weights: str) -> None:
+        if not weights:
+            raise ValueError(
+                "FlowNet2 needs a file with weights: set MODEL.VPSNET.FLOW.WEIGHTS to FlowNet2's "
+                "or to a released VPSNet-Fuse checkpoint"
+            )
+        self.weights = weights
+
+    @cached_property
+    def net(self) -> FlowNet2:
+        """The network, frozen; made when flow is first asked for."""
+        stored = torch.load(self.weights, map_location="cpu", weights_only=True)
+        stored = stored.get("state_dict", stored)
+        prefix = "flownet2."
+        own = {key[len(prefix) :]: v for key, v in stored.items() if key.startswith(prefix)}
+        net = FlowNet2()
+        net.load_state_dict(own or stored)
+        return net.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def __call__(
+        self, key: Tensor, reference: Tensor, pairs: Sequence[FramePair] | None = None
+    ) -> Tensor:
+        """See the protocol."""
+        self.net.to(key.device)
+        height, width = key.shape[-2:]
+        padding = (0, -width % FLOWNET2_MULTIPLE, 0, -height % FLOWNET2_MULTIPLE)
+        with torch.autocast(key.device.type, enabled=False):
+            flow = self.net(F.pad(key.float(), padding), F.pad(reference.float(), padding))
         return flow[..., :height, :width].to(key)
 
 

@@ -14,7 +14,6 @@ from dvps_d2.d2.vpsnet_weights import (
 from dvps_d2.d2.weights import convert_keys, find_family, fit_to_model, outline_of_model
 
 ROOT = Path(__file__).parents[2]
-# Of the flow network, which is left out, the table has two keys.
 FUSETRACK = json.loads((ROOT / "tests" / "data" / "vpsnet_fusetrack_keys.json").read_text())
 CONFIGS = ROOT / "configs" / "experiments" / "cityscapes_vps"
 
