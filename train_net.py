@@ -13,42 +13,43 @@ $DETECTRON2_DATASETS (default: datasets).
 
 import logging
 import os
+import warnings
 
 import detectron2
-from detectron2.config import get_cfg
 from detectron2.engine import default_argument_parser, default_setup
-from detectron2.projects.deeplab import add_deeplab_config
 from detectron2.utils.logger import setup_logger
 
-from dvps_d2.d2 import MultiScaleTesting, Trainer, add_dvps_config
-from dvps_d2.d2.build import resolve_device
+from dvps_d2.d2 import MultiScaleTesting, Trainer, load_config
 from dvps_d2.d2.checkpoint import ModelCheckpointer
 from dvps_d2.d2.distributed import run_distributed
 
 logger = logging.getLogger("dvps_d2")
+# Detectron2 and fvcore still use torch.jit.script; nothing that a user could change.
+warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
 
 
 def setup(args):
     """Defaults, config file and command line -> frozen config; logging and seeds."""
-    cfg = get_cfg()
-    add_deeplab_config(cfg)
-    add_dvps_config(cfg)
     if not args.config_file:
         raise SystemExit(
             "train_net.py: name a config, e.g. "
             "--config-file configs/experiments/street/mindvps_compact.yaml"
         )
-    cfg.merge_from_file(args.config_file)
-    cfg.merge_from_list(args.opts)
-    wanted = cfg.MODEL.DEVICE
-    cfg.MODEL.DEVICE = resolve_device(wanted)
+    setup_logger(name="dvps_d2")
+    try:
+        cfg = load_config(args.config_file, args.opts)
+    except (FileNotFoundError, ValueError) as error:
+        raise SystemExit(f"train_net.py: {error}") from error
+    if args.eval_only and not cfg.MODEL.WEIGHTS and not args.resume:
+        raise SystemExit(
+            "train_net.py: --eval-only needs a checkpoint: MODEL.WEIGHTS FILE, or --resume for the "
+            "last one in OUTPUT_DIR"
+        )
     cfg.freeze()
     default_setup(cfg, args)
     setup_logger(output=cfg.OUTPUT_DIR, name="dvps_d2")
     where = os.path.dirname(detectron2.__file__)
     logger.info("Detectron2 %s from %s", detectron2.__version__, where)
-    if cfg.MODEL.DEVICE != wanted:
-        logger.info("MODEL.DEVICE is %s but there is no GPU: computing on the CPU", wanted)
     return cfg
 
 

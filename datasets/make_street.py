@@ -50,14 +50,16 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = parse_arguments()
     layout = LAYOUTS[arguments.layout]
+    counts = {"train": arguments.train, "val": arguments.val, "test": arguments.test}
+    if min(counts.values()) < 0 or not any(counts.values()):
+        raise SystemExit(f"make_street: --train, --val, --test count videos, got {counts}")
     tree = StreetTree(arguments.root, layout)
     size = {k: getattr(arguments, k) for k in ("height", "width") if getattr(arguments, k)}
     config = replace(PRESETS[arguments.preset], **size)
     try:
         tree.claim(config, arguments.seed)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise SystemExit(f"make_street: {error}") from error
-    counts = {"train": arguments.train, "val": arguments.val, "test": arguments.test}
     jobs = []
     for split, count in counts.items():
         if count and split not in layout.splits:

@@ -5,7 +5,17 @@ dvps score vipseg          --truth DIR --truth-json F --pred DIR --pred-json F
 dvps score cityscapes_dvps --truth DIR --pred DIR --depth-pred DIR   (also: semkitti_dvps, _dstq)
 dvps score kitti_step      --truth DIR --pred DIR [--depth-pred DIR]
 
-Folders and JSON files are those that the published evaluation scripts take.
+Folders and JSON files are those that the published evaluation scripts take. A PNG of predictions
+holds, in R, G and B:
+  cityscapes_vps, viper, vipseg   an id = R + 256 G + 65536 B, whose class is in the JSON
+  cityscapes_dvps                 R = class (19 = void), G = instance (0 for stuff); 8 bit
+  semkitti_dvps, semkitti_dstq    *_cat.png = class, *_ins.png = instance
+  kitti_step                      R = class, instance = 256 G + B
+A depth PNG is 16 bit, metres x 256, 0 = none. `dvps predict` writes all of them.
+
+example, on the street:
+  dvps score cityscapes_dvps --truth datasets/street/video_sequence/val --pred output/panoptic \
+      --depth-pred output/depth --classes street
 """
 
 from __future__ import annotations
@@ -21,7 +31,8 @@ from dvps_d2.cli.scoring.files import Dataset, Problems, ScriptStopsError
 from dvps_d2.cli.scoring.listed import LISTED_LAYOUTS
 from dvps_d2.cli.scoring.output import build_output, write_output
 from dvps_d2.cli.scoring.runner import count_dataset
-from dvps_d2.metrics import Protocol, format_result, get_protocol
+from dvps_d2.formats import STREET_CLASSES
+from dvps_d2.metrics import ClassSet, Protocol, format_result, get_protocol
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metrics", metavar="A,B", help=f"some of {','.join(METRICS)}")
     parser.add_argument("--windows", metavar="1,2", help="window lengths in labelled frames")
+    parser.add_argument(
+        "--classes",
+        metavar="A,B",
+        help="class names that the averages are over; 'street' = those that SynthStreet shows",
+    )
     parser.add_argument("--lambdas", metavar="0,0.1", help="relative depth errors; 0 = depth off")
     parser.add_argument(
         "--max-depth", type=float, metavar="M", help="clamp true depth to this many metres"
@@ -83,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
         refused, problems = str(stop), Problems(keep_going=args.keep_going)
         protocol = choose_protocol(args, as_published=False)
         dataset = load_dataset(args, problems, script=False)
+    if args.classes:
+        protocol = replace(protocol, eval_classes=choose_classes(args.classes, dataset.classes))
     unnamed = tuple(i for i, name in enumerate(dataset.classes.names) if not name)
     protocol = replace(protocol, left_out=(*protocol.left_out, *unnamed))
     scores = count_dataset(dataset, protocol, problems, workers=args.workers)
@@ -120,6 +138,21 @@ def choose_protocol(args: argparse.Namespace, *, as_published: bool) -> Protocol
     if args.uint16_depth and not args.as_published:
         raise ValueError("--uint16-depth is a quirk of the published script: add --as-published")
     return replace(protocol, **changes, wrap_depth=as_published and args.uint16_depth)
+
+
+def choose_classes(text: str, classes: ClassSet) -> tuple[int, ...]:
+    """Class ids of the names given with ``--classes``.
+
+    Raises:
+        ValueError: a name that the dataset does not have.
+    """
+    wanted = STREET_CLASSES if text == "street" else tuple(text.split(","))
+    unknown = [name for name in wanted if name not in classes.names]
+    if unknown:
+        raise ValueError(
+            f"--classes: {unknown[0]!r} is none of {', '.join(filter(None, classes.names))}"
+        )
+    return tuple(classes.names.index(name) for name in wanted)
 
 
 def _metrics(args: argparse.Namespace, protocol: Protocol, depth: str | None) -> tuple[str, ...]:

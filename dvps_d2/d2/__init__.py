@@ -1,6 +1,6 @@
 """The only place that imports Detectron2. Importing it registers models, backbones and datasets.
 
-In a ``DefaultTrainer`` of your own, three class methods are all it takes::
+In a ``DefaultTrainer`` of your own, class methods are all it takes::
 
     import dvps_d2.d2 as dvps
 
@@ -10,6 +10,12 @@ In a ``DefaultTrainer`` of your own, three class methods are all it takes::
             lambda cls, cfg, name: dvps.build_video_test_loader(cfg, name))
         build_evaluator = classmethod(
             lambda cls, cfg, name: dvps.build_evaluator(cfg, name, cfg.OUTPUT_DIR))
+        build_optimizer = classmethod(lambda cls, cfg, model: dvps.build_optimizer(cfg, model))
+        build_lr_scheduler = classmethod(
+            lambda cls, cfg, optimizer: dvps.build_lr_scheduler(cfg, optimizer))
+
+The last two are for configs with AdamW, full-model clipping or our schedules. Detectron2's own
+trainer has no mixed precision on CPUs and no averaged weights; ``dvps.Trainer`` has.
 
 A model takes windows of videos and returns, per window, ``{"video_id", "frames"}`` where
 ``frames`` is an iterable, consumed once, of ``{"frame_id", "panoptic_seg": (ids (H, W) int32,
@@ -31,7 +37,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from . import backbones, swin
-from .config import add_dvps_config
+from .config import add_dvps_config, load_config
 from .data import (
     build_clip_train_loader,
     build_video_test_loader,
@@ -63,6 +69,7 @@ __all__ = [
     "build_lr_scheduler",
     "build_optimizer",
     "build_video_test_loader",
+    "load_config",
     "register_builtin",
     "register_video_dataset",
     "register_video_panoptic",

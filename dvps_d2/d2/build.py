@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from detectron2.data import MetadataCatalog
 from detectron2.modeling import build_backbone
 
@@ -149,13 +148,6 @@ def choose(key: str, value: str, choices: dict[str, Any]) -> Any:
     if value not in choices:
         raise ValueError(f"{key}={value!r} is not one of {', '.join(choices)}")
     return choices[value]
-
-
-def resolve_device(name: str) -> str:
-    """The device of a config; "cuda" becomes "cpu" where there is no GPU."""
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        return "cpu"
-    return name
 
 
 def dataset_metadata(cfg: Any) -> Any:

@@ -7,7 +7,62 @@ Keys that published projects already have keep their names (``MODEL.MASK_FORMER.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
 from detectron2.config import CfgNode as CN
+from detectron2.config import get_cfg
+from detectron2.projects.deeplab import add_deeplab_config
+
+logger = logging.getLogger(__name__)
+
+
+def load_config(config_file: str | Path, overrides: Sequence[Any] = ()) -> CN:
+    """Detectron2's defaults, the keys of this package, a file, and overrides.
+
+    ``MODEL.DEVICE`` "cuda" becomes "cpu" where there is no GPU, with one line in the log.
+
+    Args:
+        config_file: YAML.
+        overrides: keys and values, alternating.
+
+    Returns:
+        The config, not frozen.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file or the overrides name a key that does not exist or a value of another
+            type.
+    """
+    if not Path(config_file).is_file():
+        raise FileNotFoundError(f"config {config_file} does not exist")
+    cfg = get_cfg()
+    add_deeplab_config(cfg)
+    add_dvps_config(cfg)
+    try:
+        cfg.merge_from_file(str(config_file))
+    except (KeyError, ValueError) as error:  # yacs: unknown key, other type
+        raise ValueError(f"{config_file}: {error}") from error
+    try:
+        cfg.merge_from_list(list(overrides))
+    except (AssertionError, KeyError, ValueError) as error:
+        given = " ".join(map(str, overrides))
+        raise ValueError(f"config override {given!r}: {error}; expected KEY VALUE pairs") from error
+    wanted = cfg.MODEL.DEVICE
+    cfg.MODEL.DEVICE = resolve_device(wanted)
+    if cfg.MODEL.DEVICE != wanted:
+        logger.info("MODEL.DEVICE is %s but there is no GPU: computing on the CPU", wanted)
+    return cfg
+
+
+def resolve_device(name: str) -> str:
+    """The device of a config; "cuda" becomes "cpu" where there is no GPU."""
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        return "cpu"
+    return name
 
 
 def add_dvps_config(cfg: CN) -> None:

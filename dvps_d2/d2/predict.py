@@ -7,14 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from detectron2.config import get_cfg
 from detectron2.modeling import build_model
-from detectron2.projects.deeplab import add_deeplab_config
 from torch import nn
 
-from .build import resolve_device
 from .checkpoint import ModelCheckpointer
-from .config import add_dvps_config
+from .config import load_config
 from .data import WindowMapper, make_windows
 
 
@@ -58,21 +55,11 @@ def load_model(
         FileNotFoundError: config or checkpoint do not exist.
         ValueError: no checkpoint is named, or an option is no key of the config.
     """
-    if not Path(config_file).is_file():
-        raise FileNotFoundError(f"config {config_file} does not exist")
-    cfg = get_cfg()
-    add_deeplab_config(cfg)
-    add_dvps_config(cfg)
-    cfg.merge_from_file(str(config_file))
-    try:
-        cfg.merge_from_list(list(options))
-    except (AssertionError, KeyError) as error:  # what yacs raises
-        raise ValueError(f"config override {' '.join(options)!r}: {error}") from error
+    cfg = load_config(config_file, options)
     if weights:
         cfg.MODEL.WEIGHTS = weights
     if not cfg.MODEL.WEIGHTS:
         raise ValueError(f"{config_file} names no MODEL.WEIGHTS: say which checkpoint to use")
-    cfg.MODEL.DEVICE = resolve_device(cfg.MODEL.DEVICE)
     cfg.freeze()
     model = build_model(cfg)
     ModelCheckpointer(model, complete=True).load(cfg.MODEL.WEIGHTS)

@@ -15,12 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from detectron2.config import get_cfg
 from detectron2.modeling import META_ARCH_REGISTRY
-from detectron2.projects.deeplab import add_deeplab_config
 from torch import Tensor, nn
 
-from dvps_d2.d2.config import add_dvps_config
+from dvps_d2.d2.config import load_config
 from dvps_d2.d2.vpsnet_weights import RULES as VPSNET_RULES
 
 logger = logging.getLogger(__name__)
@@ -240,10 +238,7 @@ def outline_of_model(config_file: str) -> dict[str, Tensor]:
     Returns:
         Published key -> tensor on the "meta" device.
     """
-    cfg = get_cfg()
-    add_deeplab_config(cfg)
-    add_dvps_config(cfg)
-    cfg.merge_from_file(config_file)
+    cfg = load_config(config_file)
     with torch.device("meta"):
         return META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg).state_dict()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dvps_d2.formats.cityscapes_dvps import CityscapesDVPS
 from dvps_d2.formats.cityscapes_vps import CityscapesVPS
-from dvps_d2.formats.classes import VOID, ClassTable, class_table
+from dvps_d2.formats.classes import STREET_CLASSES, VOID, ClassTable, class_table
 from dvps_d2.formats.errors import FormatError, TreeError
 from dvps_d2.formats.labels import PanopticLabel
 from dvps_d2.formats.records import DatasetReader, FrameRecord, VideoRecord
@@ -38,6 +38,7 @@ for _reader in (CityscapesDVPS(), CityscapesVPS(), VIPER(), VIPSeg(), SemKITTIDV
 
 __all__ = [
     "READERS",
+    "STREET_CLASSES",
     "VIPER",
     "VOID",
     "CityscapesDVPS",

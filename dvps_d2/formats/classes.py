@@ -12,6 +12,11 @@ import numpy as np
 
 from dvps_d2.formats.files import read_json
 
+# Cityscapes classes that a SynthStreet can show; its scores average over these.
+STREET_CLASSES = (
+    "road", "sidewalk", "building", "pole", "traffic sign", "vegetation", "terrain", "sky",
+    "person", "rider", "car", "truck", "bus", "bicycle",
+)  # fmt: skip
 VOID = 255  # class id of "no label" in every array of class ids
 
 

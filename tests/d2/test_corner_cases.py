@@ -1,9 +1,12 @@
 """Clips that are legal and unusual, and items that are not legal."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from detectron2.modeling import build_model
 
+from dvps_d2.d2 import load_config
 from dvps_d2.d2.data.loaders import make_windows
 from dvps_d2.structures import ClipTargets
 
@@ -103,3 +106,29 @@ def test_videos_may_take_turns(tiny_cfg):
         for output in mixed[2 * t : 2 * t + 2]:
             (frame,) = output["frames"]
             assert torch.equal(frame["panoptic_seg"][0], want["panoptic_seg"][0])
+
+
+STREET = "configs/experiments/street/mindvps_compact.yaml"
+
+
+@pytest.mark.parametrize(
+    ("file", "overrides", "error", "text"),
+    [
+        ("nowhere.yaml", [], FileNotFoundError, "config nowhere.yaml does not exist"),
+        (STREET, ["MODEL.FOO", 1], ValueError, "override 'MODEL.FOO 1': .*MODEL.FOO"),
+        (STREET, ["MODEL.DEVICE"], ValueError, "expected KEY VALUE pairs"),
+        (STREET, ["SOLVER.BASE_LR", 1], ValueError, "override 'SOLVER.BASE_LR 1'"),
+    ],
+)
+def test_config_errors_name_file_and_override(file, overrides, error, text, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[2])
+    with pytest.raises(error, match=text):
+        load_config(file, overrides)
+
+
+def test_cuda_becomes_cpu_without_a_gpu(monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[2])
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert load_config(STREET).MODEL.DEVICE == "cpu"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert load_config(STREET).MODEL.DEVICE == "cuda"

@@ -10,7 +10,7 @@ from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from dvps_d2.formats import READERS, VideoPanopticReader, add_reader
+from dvps_d2.formats import READERS, STREET_CLASSES, VideoPanopticReader, add_reader
 
 # Folder below the dataset root, per reader and name prefix.
 BUILTIN = {
@@ -21,11 +21,6 @@ BUILTIN = {
     "semkitti_dvps": ("semkitti_dvps", "semkitti-dvps"),
     "street": ("cityscapes_dvps", "street"),
 }
-# Classes that a SynthStreet can show; its scores average over these.
-STREET_CLASSES = (
-    "road", "sidewalk", "building", "pole", "traffic sign", "vegetation", "terrain", "sky",
-    "person", "rider", "car", "truck", "bus", "bicycle",
-)  # fmt: skip
 
 
 def register_video_dataset(
