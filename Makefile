@@ -47,7 +47,7 @@ $(STAMP): setup.py pyproject.toml embedded/setup.py $(wildcard dvps_d2/ops/build
 	@rm -f $(VENV)/.ready*
 	$(if $(strip $(TORCH)),$(PIP) $(foreach package,$(TORCH),"$(package)"))
 	$(if $(wildcard $(VENV)/lib/python3*/site-packages/detectron2-*.dist-info),$(RUN) -m pip uninstall --quiet --yes detectron2)
-	$(PIP) --no-build-isolation $(D2_SOURCE)
+	$(PIP) --no-build-isolation $(D2_SOURCE) || { echo "Without GitHub: make setup DETECTRON2=<path | wheel | git+file://...> of a copy"; exit 1; }
 	DVPS_BUILD_OPS=$(DVPS_BUILD_OPS) $(PIP) --no-build-isolation -e .
 	@$(RUN) -c "import detectron2, torch; from importlib.metadata import version; print('Detectron2', version('detectron2'), '| torch', torch.__version__)"
 	@touch $@

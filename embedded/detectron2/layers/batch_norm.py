@@ -15,7 +15,7 @@ from detectron2.utils import comm
 class FrozenBatchNorm2d(nn.Module):
     """Batch normalisation with constant statistics and a constant affine map.
 
-    All four tensors (weight, bias, running_mean, running_var) are buffers; a fresh layer is the
+    All tensors (weight, bias, running_mean, running_var) are buffers; a fresh layer is the
     identity, which is why its variance starts at ``1 - eps``.
     """
 
@@ -29,6 +29,8 @@ class FrozenBatchNorm2d(nn.Module):
         self.register_buffer("bias", torch.zeros(num_features))
         self.register_buffer("running_mean", torch.zeros(num_features))
         self.register_buffer("running_var", torch.ones(num_features) - eps)
+        # Kept for layers converted from a trained batch norm, whose checkpoints have it.
+        self.register_buffer("num_batches_tracked", None)
 
     def forward(self, x: Tensor) -> Tensor:
         """Scale and shift (N, C, H, W); the result has the dtype of ``x``."""
@@ -77,6 +79,8 @@ def _copy_statistics(old: nn.Module, new: nn.Module) -> nn.Module:
         value = getattr(old, name)
         if value is not None:  # a norm without affine map has no weight and no bias
             getattr(new, name).data = value.detach().clone()
+    count = old.num_batches_tracked
+    new.num_batches_tracked = None if count is None else count.clone()
     new.eps = old.eps
     return new
 

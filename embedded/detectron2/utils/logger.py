@@ -37,9 +37,9 @@ class _ColorfulFormatter(logging.Formatter):
     """Shorten the logger's root name and put the level in colour, only from warnings up."""
 
     _PREFIXES: ClassVar = {
-        logging.WARNING: colored("WARNING", "red", attrs=["blink"], force_color=True),
-        logging.ERROR: colored("ERROR", "red", attrs=["blink", "underline"], force_color=True),
-        logging.CRITICAL: colored("ERROR", "red", attrs=["blink", "underline"], force_color=True),
+        logging.WARNING: ("WARNING", ["blink"]),
+        logging.ERROR: ("ERROR", ["blink", "underline"]),
+        logging.CRITICAL: ("ERROR", ["blink", "underline"]),
     }
 
     def __init__(self, *args: Any, root_name: str, abbrev_name: str = "", **kwargs: Any) -> None:
@@ -50,8 +50,10 @@ class _ColorfulFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:
         record.name = record.name.replace(self._root_name, self._abbrev_name)
         log = super().formatMessage(record)
-        prefix = self._PREFIXES.get(record.levelno)
-        return log if prefix is None else f"{prefix} {log}"
+        if record.levelno not in self._PREFIXES:
+            return log
+        word, attributes = self._PREFIXES[record.levelno]
+        return f"{colored(word, 'red', attrs=attributes)} {log}"
 
 
 @functools.lru_cache  # a second call with the same arguments adds no second handler
@@ -71,7 +73,7 @@ def setup_logger(
         output: a file name ending in ``.txt`` or ``.log``, a folder (the file is ``log.txt`` in
             it), or None for no file. Other ranks add ``.rank<k>``.
         distributed_rank: rank of this process.
-        color: coloured console output.
+        color: coloured output on a console (plain where it goes to a file).
         name: of the logger.
         abbrev_name: shown on the console instead of ``name``; "detectron2" shows as "d2".
         enable_propagation: also pass messages to parent loggers (pytest's caplog needs it).
@@ -92,7 +94,7 @@ def setup_logger(
         console.setLevel(logging.DEBUG)
         console.setFormatter(
             _ColorfulFormatter(
-                colored(_COLOR_PREFIX, "green", force_color=True) + "%(message)s",
+                colored(_COLOR_PREFIX, "green") + "%(message)s",
                 datefmt=_DATE_FORMAT,
                 root_name=name,
                 abbrev_name=str(abbrev_name),

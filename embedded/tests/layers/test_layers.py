@@ -170,3 +170,23 @@ def test_a_frozen_block_learns_nothing():
     assert block.freeze() is block
     assert not any(p.requires_grad for p in block.parameters())
     assert isinstance(block.conv.norm, FrozenBatchNorm2d)
+
+
+def test_freezing_keeps_the_count_of_batches_that_checkpoints_have():
+    norm = nn.BatchNorm2d(2)
+    for _ in range(3):
+        norm(torch.ones(2, 2, 1, 1))
+    frozen = FrozenBatchNorm2d.convert_frozen_batchnorm(norm)
+    assert frozen.state_dict().keys() == norm.state_dict().keys()
+    assert frozen.num_batches_tracked == 3
+    assert "num_batches_tracked" not in FrozenBatchNorm2d(2).state_dict()
+
+
+def test_frozen_norm_is_the_same_with_and_without_a_gradient(wave):
+    norm = FrozenBatchNorm2d(2)
+    for number, buffer in enumerate((norm.weight, norm.bias, norm.running_mean, norm.running_var)):
+        buffer.copy_(torch.tensor([0.5, 2.0]) + number)
+    x = wave((1, 2, 3, 3), dtype=torch.float32)
+    expected = (x[0, 1] - 4.0) / (5.0 + 1e-5) ** 0.5 * 2.0 + 3.0
+    for given in (x, x.clone().requires_grad_()):
+        torch.testing.assert_close(norm(given)[0, 1], expected)

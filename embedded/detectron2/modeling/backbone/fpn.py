@@ -89,6 +89,9 @@ class FPN(Backbone):
         for level, name in zip(levels, in_features, strict=True):
             lateral = self._conv(shapes[name].channels, out_channels, norm, 1)
             output = self._conv(out_channels, out_channels, norm, 3)
+            # Both are made before the first is filled: seeds give the weights of the original.
+            for conv in (lateral, output):
+                c2_xavier_fill(conv)
             self.add_module(f"fpn_lateral{level}", lateral)
             self.add_module(f"fpn_output{level}", output)
             lateral_convs.append(lateral)
@@ -111,7 +114,7 @@ class FPN(Backbone):
 
     @staticmethod
     def _conv(in_channels: int, out_channels: int, norm, kernel_size: int) -> Conv2d:
-        conv = Conv2d(
+        return Conv2d(
             in_channels,
             out_channels,
             kernel_size=kernel_size,
@@ -119,8 +122,6 @@ class FPN(Backbone):
             bias=norm == "",
             norm=get_norm(norm, out_channels),
         )
-        c2_xavier_fill(conv)
-        return conv
 
     @property
     def size_divisibility(self) -> int:

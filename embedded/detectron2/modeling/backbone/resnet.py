@@ -35,8 +35,8 @@ _BLOCKS = {
 
 
 def _norm_conv(in_channels: int, out_channels: int, kernel_size: int, norm, **kwargs) -> Conv2d:
-    """A bias-free convolution with its norm, initialised as for ReLU networks."""
-    conv = Conv2d(
+    """A bias-free convolution with its norm."""
+    return Conv2d(
         in_channels,
         out_channels,
         kernel_size=kernel_size,
@@ -44,8 +44,17 @@ def _norm_conv(in_channels: int, out_channels: int, kernel_size: int, norm, **kw
         norm=get_norm(norm, out_channels),
         **kwargs,
     )
-    c2_msra_fill(conv)
-    return conv
+
+
+def _initialize(*convs: nn.Module | None) -> None:
+    """Draw weights for ReLU networks.
+
+    A seed gives the weights that it gives in the original: a block draws once its convolutions are
+    all made (PyTorch has drawn for each by then), the shortcut last.
+    """
+    for conv in convs:
+        if conv is not None:
+            c2_msra_fill(conv)
 
 
 class _ResidualBlock(CNNBlockBase):
@@ -76,6 +85,7 @@ class BasicBlock(_ResidualBlock):
         super().__init__(in_channels, out_channels, stride, norm)
         self.conv1 = _norm_conv(in_channels, out_channels, 3, norm, stride=stride, padding=1)
         self.conv2 = _norm_conv(out_channels, out_channels, 3, norm, stride=1, padding=1)
+        _initialize(self.conv1, self.conv2, self.shortcut)
 
     def _residual(self, x: Tensor) -> Tensor:
         """Two convolutions with a ReLU between them."""
@@ -124,6 +134,7 @@ class BottleneckBlock(_ResidualBlock):
             dilation=dilation,
         )
         self.conv3 = _norm_conv(bottleneck_channels, out_channels, 1, norm)
+        _initialize(self.conv1, self.conv2, self.conv3, self.shortcut)
 
     def _residual(self, x: Tensor) -> Tensor:
         """Three convolutions with ReLUs between them."""
@@ -217,6 +228,7 @@ class BasicStem(CNNBlockBase):
     def __init__(self, in_channels: int = 3, out_channels: int = 64, norm="BN") -> None:
         super().__init__(in_channels, out_channels, stride=4)
         self.conv1 = _norm_conv(in_channels, out_channels, 7, norm, stride=2, padding=3)
+        _initialize(self.conv1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, H / 4, W / 4)."""

@@ -52,7 +52,6 @@ class FastRCNNConvFCHead(nn.Sequential):
                 norm=get_norm(conv_norm, out_channels),
                 activation=nn.ReLU(),
             )
-            c2_msra_fill(conv)
             self.add_module(f"conv{index}", conv)
             channels = self._shape.channels = out_channels
 
@@ -61,10 +60,15 @@ class FastRCNNConvFCHead(nn.Sequential):
             if index == 1:
                 self.add_module("flatten", nn.Flatten())
             fc = nn.Linear(width, out_width)
-            c2_xavier_fill(fc)
             self.add_module(f"fc{index}", fc)
             self.add_module(f"fc_relu{index}", nn.ReLU())
             width, self._shape = out_width, ShapeSpec(channels=out_width)
+        # After all are made: a seed gives the weights that it gives in the original.
+        for layer in self:
+            if isinstance(layer, Conv2d):
+                c2_msra_fill(layer)
+            elif isinstance(layer, nn.Linear):
+                c2_xavier_fill(layer)
 
     @classmethod
     def from_config(cls, cfg, input_shape: ShapeSpec) -> dict:

@@ -10,6 +10,7 @@ from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.modeling.backbone.resnet import (
     BasicStem,
     ResNet,
+    _initialize,
     _norm_conv,
     _stages_from_config,
 )
@@ -25,6 +26,7 @@ class DeepLabStem(CNNBlockBase):
         self.conv1 = _norm_conv(in_channels, half, 3, norm, stride=2, padding=1)
         self.conv2 = _norm_conv(half, half, 3, norm, stride=1, padding=1)
         self.conv3 = _norm_conv(half, out_channels, 3, norm, stride=1, padding=1)
+        _initialize(self.conv1, self.conv2, self.conv3)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, H / 4, W / 4)."""
