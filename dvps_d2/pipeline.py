@@ -66,16 +66,16 @@ class DVPSPipeline(nn.Module):
 
     def __init__(
         self,
-        segmenter: nn.Module,
-        tracker: nn.Module,
-        refiner: nn.Module | None = None,
+        segmenter: Segmenter,
+        tracker: Tracker,
+        refiner: Refiner | None = None,
         *,
         fusion: PanopticFusion,
     ) -> None:
         super().__init__()
-        self.segmenter: Segmenter = segmenter
-        self.tracker: Tracker = tracker
-        self.refiner: Refiner | None = refiner
+        self.segmenter = segmenter
+        self.tracker = tracker
+        self.refiner = refiner
         self.fusion = fusion
 
     def raw(

@@ -10,6 +10,8 @@ import torch
 from detectron2.modeling import build_model
 from torch import nn
 
+from dvps_d2.formats.records import FrameRecord
+
 from .checkpoint import ModelCheckpointer
 from .config import load_config
 from .data import WindowMapper, make_windows
@@ -68,7 +70,7 @@ def load_model(
 
 def predict_video(
     cfg: Any, model: nn.Module, record: Mapping[str, Any]
-) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+) -> Iterator[tuple[FrameRecord, dict[str, Any]]]:
     """Stream one video through a model.
 
     Args:

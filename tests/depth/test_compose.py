@@ -54,7 +54,9 @@ def test_by_owner():
 
 
 def test_shapes_must_fit():
-    with pytest.raises(ValueError, match=r"segment_depths must be .* = \(2, 2, 4\).*got \(2, 2, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"segment_depths must be .* = \(2, 2, 4\).*got \(2, 2, 3\)"
+    ):
         compose(EVERYWHERE, SEGMENTS[..., :3], MASKS[..., :3])
     with pytest.raises(ValueError, match="masks must be"):
         compose(EVERYWHERE, SEGMENTS, MASKS[:1])
