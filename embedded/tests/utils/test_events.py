@@ -131,7 +131,7 @@ def test_the_printer_logs_one_line(caplog):
             storage.step()
         printer.write()
         assert storage.latest()["eta_seconds"] == (0.5 * 97, 3)
-    lines = {r.getMessage() for r in caplog.records if r.name == "detectron2.utils.events"}
+    lines = {r.getMessage() for r in caplog.records if r.name.endswith("utils.events")}
     (line,) = lines
     for part in ("eta: 0:00:48", "iter: 3", "total_loss: 2", "time: 0.5", "data_time: 0.25"):
         assert part in line
@@ -143,4 +143,4 @@ def test_the_printer_is_silent_after_training(caplog):
     logging.getLogger("detectron2").propagate = True
     with EventStorage(5), caplog.at_level(logging.INFO):
         CommonMetricPrinter(max_iter=5).write()
-    assert not [r for r in caplog.records if r.name == "detectron2.utils.events"]
+    assert not [r for r in caplog.records if r.name.endswith("utils.events")]
