@@ -19,6 +19,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "turn a published checkpoint into a safetensors file",
     ),
     "check": ("dvps_d2.cli.check", "look a dataset over before training on it"),
+    "import-data": (
+        "dvps_d2.cli.import_data",
+        "turn COCO panoptic files or videos with masks into own data",
+    ),
     "doctor": ("dvps_d2.cli.doctor", "look the installation over and say what to do"),
     "predict": ("dvps_d2.cli.predict", "predict a dataset and write its submission"),
     "quickstart": ("dvps_d2.cli.quickstart", "compare a street run with a baseline and draw it"),
