@@ -12,16 +12,19 @@ from dvps_d2.losses import (
     SAMPLINGS,
     DenseSampling,
     DepthLoss,
+    DepthSupervision,
     HungarianMatcher,
     LossWeights,
     PointSampling,
     SetCriterion,
 )
+from dvps_d2.losses.depth_supervision import MATCHINGS
 from dvps_d2.panoptic import ClipFusion, FrameFusion, FusionSettings
 from dvps_d2.pipeline import DVPSPipeline
 from dvps_d2.refiner import TemporalRefiner
 from dvps_d2.segmenter import DepthDecoder, MaskedAttentionDecoder, PixelDecoder, QuerySegmenter
 from dvps_d2.tracker import FixedSlots, QueryMatching, ReferringTracker
+from dvps_d2.tracker.depth_slots import DepthInFixedSlots
 
 ASSOCIATIONS = {"query_matching": QueryMatching, "fixed_slots": FixedSlots}
 FUSIONS = {"frame": FrameFusion, "clip": ClipFusion}
@@ -29,11 +32,10 @@ FUSIONS = {"frame": FrameFusion, "clip": ClipFusion}
 
 def build_pipeline(cfg: Any) -> DVPSPipeline:
     """Segmenter, association and fusion of a query system."""
-    return DVPSPipeline(
-        build_segmenter(cfg),
-        choose("MODEL.DVPS.ASSOCIATION", cfg.MODEL.DVPS.ASSOCIATION, ASSOCIATIONS)(),
-        fusion=build_fusion(cfg),
-    )
+    tracker = choose("MODEL.DVPS.ASSOCIATION", cfg.MODEL.DVPS.ASSOCIATION, ASSOCIATIONS)()
+    if not cfg.MODEL.DVPS.DEPTH.FOLLOW_TRACKS:
+        tracker = DepthInFixedSlots(tracker)
+    return DVPSPipeline(build_segmenter(cfg), tracker, fusion=build_fusion(cfg))
 
 
 def build_segmenter(cfg: Any, *, with_depth: bool = True) -> QuerySegmenter:
@@ -77,8 +79,13 @@ def build_segmenter(cfg: Any, *, with_depth: bool = True) -> QuerySegmenter:
         denoising=former.DENOISING.GROUPS > 0,
         **shared,
     )
-    with_depth = with_depth and cfg.MODEL.DVPS.DEPTH.ENABLED
-    depth_decoder = DepthDecoder(**shared) if with_depth else None
+    depth_decoder = None
+    if with_depth and cfg.MODEL.DVPS.DEPTH.ENABLED:
+        depth_decoder = DepthDecoder(
+            global_query=cfg.MODEL.DVPS.DEPTH.GLOBAL_QUERY,
+            masked_attention=cfg.MODEL.DVPS.DEPTH.MASKED_ATTENTION,
+            **shared,
+        )
     return QuerySegmenter(backbone, pixel_decoder, decoder, depth_decoder)
 
 
@@ -212,8 +219,25 @@ def build_criterion(cfg: Any, *, scope: str = "frame", keep_absent: bool = False
         ),
         no_object_weight=former.NO_OBJECT_WEIGHT,
         depth_loss=depth_loss,
+        depth_supervision=build_depth_supervision(cfg),
         keep_absent=keep_absent,
     )
+
+
+def build_depth_supervision(cfg: Any) -> DepthSupervision:
+    """Which depth query answers where, by ``MODEL.DVPS.DEPTH``.
+
+    Raises:
+        ValueError: an unknown choice, or choices that exclude each other.
+    """
+    depth = cfg.MODEL.DVPS.DEPTH
+    if depth.GLOBAL_WEIGHT > 0 and not depth.GLOBAL_QUERY:
+        raise ValueError(
+            f"MODEL.DVPS.DEPTH.GLOBAL_WEIGHT={depth.GLOBAL_WEIGHT} weighs the depth of the global "
+            "query, but GLOBAL_QUERY is False; set GLOBAL_WEIGHT 0.0"
+        )
+    choose("MODEL.DVPS.DEPTH.MATCHING", depth.MATCHING, dict.fromkeys(MATCHINGS))
+    return DepthSupervision(matching=depth.MATCHING)
 
 
 def build_mask_sampling(cfg: Any) -> PointSampling | DenseSampling:

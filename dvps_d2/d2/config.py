@@ -309,6 +309,19 @@ def _add_dvps(cfg: CN) -> None:
     # Weight of an extra loss of the global query over all valid pixels; eq. 4 trains it outside
     # the segments only, which is weight 0.
     depth.GLOBAL_WEIGHT = 0.0
+    # A query for depth outside all segments (the paper's). False is an ablation: such pixels teach
+    # nothing in training, and take the depth of the surest mask there at inference.
+    depth.GLOBAL_QUERY = True
+    # Which segment depth query i answers for: "segmentation", the one that segmentation query i is
+    # matched with (the paper's), or "own", by a matching on depth errors alone. The second is an
+    # ablation: inference reads depth i for mask i either way.
+    depth.MATCHING = "segmentation"
+    # Whether depth query i reads only where mask i is (left open by the paper; Uni-DVPS does);
+    # False: the whole frame, as the global query always does.
+    depth.MASKED_ATTENTION = True
+    # At inference, depth embeddings are permuted together with the masks that tracking moves. False
+    # is an ablation that leaves them in their slots, a defect of the public code of Uni-DVPS.
+    depth.FOLLOW_TRACKS = True
     # At inference, pixels of class "sky" get MAX (the paper does it for figures).
     depth.SKY_RULE = True
 

@@ -8,6 +8,7 @@ from .depth import (
     scale_invariant_log_loss,
     square_relative_loss,
 )
+from .depth_supervision import DepthSupervision
 from .mask import dice_loss, pairwise_dice, pairwise_sigmoid_bce, sigmoid_bce_loss
 from .matcher import HungarianMatcher
 from .pairs import Pairs
@@ -19,6 +20,7 @@ __all__ = [
     "DenoisingPlan",
     "DenseSampling",
     "DepthLoss",
+    "DepthSupervision",
     "FrameTargets",
     "HungarianMatcher",
     "LossWeights",

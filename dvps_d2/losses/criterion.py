@@ -9,15 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dvps_d2.depth import compose_by_owner
 from dvps_d2.structures import ClipTargets, FrameQueries, SegmenterOutput
 
 from .denoising import DenoisingPlan
 from .depth import DepthLoss
+from .depth_supervision import DepthSupervision
 from .mask import dice_loss, sigmoid_bce_loss
 from .matcher import HungarianMatcher
-from .pairs import Pairs
-from .precision import at_least_float32, dot_products, full_precision
+from .pairs import Pairs, paired_logits
+from .precision import at_least_float32, full_precision
 from .processes import mean_over_processes
 from .sampling import MaskSampling
 from .targets import FrameTargets
@@ -51,9 +51,8 @@ class LossWeights:
 class SetCriterion(nn.Module):
     """Losses of a query segmenter, for its last layer and every earlier supervised one.
 
-    Every layer is matched on its own; depth queries share the pairs of the segmentation queries
-    with the same index. What a sample is (a frame, or a tube through the clip) is the matcher's
-    ``scope``.
+    Every layer is matched on its own. What a sample is (a frame, or a tube through the clip) is the
+    matcher's ``scope``.
 
     Args:
         num_classes: K, without "no object".
@@ -62,6 +61,7 @@ class SetCriterion(nn.Module):
         weights: what each loss counts.
         no_object_weight: class weight of "no object" in the cross entropy.
         depth_loss: needed when the predictions carry depth and the targets have it.
+        depth_supervision: which depth query answers where.
         keep_absent: see :meth:`FrameTargets.from_clips`.
 
     Source: Cheng et al., Mask2Former, 2022, section 3.3; Kim et al., MinDVPS, 2023, section 3.2.
@@ -78,6 +78,7 @@ class SetCriterion(nn.Module):
         weights: LossWeights = LossWeights(),
         no_object_weight: float = 0.1,
         depth_loss: DepthLoss | None = None,
+        depth_supervision: DepthSupervision | None = None,
         keep_absent: bool = False,
     ) -> None:
         super().__init__()
@@ -86,6 +87,7 @@ class SetCriterion(nn.Module):
         self.sampling = sampling if sampling is not None else matcher.sampling
         self.weights = weights
         self.depth_loss = depth_loss
+        self.depth_supervision = depth_supervision or DepthSupervision()
         self.keep_absent = keep_absent
         # The name is that of published checkpoints.
         empty_weight = torch.ones(num_classes + 1)
@@ -157,7 +159,9 @@ class SetCriterion(nn.Module):
         terms = {"class": class_loss(logits, classes, self.empty_weight)}
         terms.update(self._mask_terms(layer, pairs, frames, num_masks, by_tube=self._by_tube))
         if self.depth_loss is not None and layer.has_depth and frames.depth is not None:
-            terms.update(self._depth_terms(layer, pairs, frames))
+            dense = self.weights.global_depth > 0
+            supervise = self.depth_supervision.terms
+            terms.update(supervise(layer, pairs, frames, self.depth_loss, dense=dense))
         return terms
 
     def _denoising_terms(
@@ -192,20 +196,6 @@ class SetCriterion(nn.Module):
             "mask": sigmoid_bce_loss(logits, masks, num_masks),
             "dice": dice_loss(logits, masks, num_masks),
         }
-
-    def _depth_terms(
-        self, layer: FrameQueries, pairs: Pairs, frames: FrameTargets
-    ) -> dict[str, Tensor]:
-        size = tuple(layer.mask_features.shape[-2:])
-        everywhere = at_least_float32(layer.global_depth_logits().flatten(0, 1))
-        segments = paired_logits(layer.depth_embeds, layer.mask_features, pairs)
-        owner = pairs.slot_of(frames.owner(size), frames.class_ids.shape[1])
-        target = frames.depth_at(size)
-        composed = compose_by_owner(everywhere, segments, owner)
-        terms = {"depth": self.depth_loss(composed, target)}
-        if self.weights.global_depth:
-            terms["global_depth"] = self.depth_loss(everywhere, target)
-        return terms
 
     def _weigh(
         self, terms: dict[str, Tensor], suffix: str, factor: float = 1.0
@@ -269,23 +259,6 @@ def class_loss(logits: Tensor, classes: Tensor, class_weights: Tensor) -> Tensor
     total = F.cross_entropy(logits.flatten(0, 1), classes.flatten(), weights, reduction="sum")
     tiny = torch.finfo(logits.dtype).tiny
     return total / mean_over_processes(weights[classes].sum(), at_least=tiny)
-
-
-def paired_logits(embeds: Tensor, features: Tensor, pairs: Pairs) -> Tensor:
-    """Dot products of the paired queries' embeddings with the features of their frame.
-
-    Args:
-        embeds: (B, T, Q, C).
-        features: (B, T, C, h, w).
-        pairs: R pairs in each of F = B * T frames.
-
-    Returns:
-        (F, R, h, w), at least float32; meaningless where a pair is padding.
-    """
-    embeds = embeds.flatten(0, 1)
-    chosen = embeds.gather(1, pairs.query.unsqueeze(-1).expand(-1, -1, embeds.shape[-1]))
-    logits = dot_products(chosen, features.flatten(0, 1).flatten(2))
-    return logits.unflatten(-1, features.shape[-2:])
 
 
 def _suffixes(count: int) -> list[str]:

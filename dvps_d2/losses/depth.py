@@ -95,6 +95,11 @@ class DepthLoss:
     variance_focus: float = 1.0
     max_depth: float | None = None
 
+    def ground_truth(self, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Metres of any shape, 0 = none -> metres to compare with, and where to compare (bool)."""
+        limit = self.activation.max_depth if self.max_depth is None else self.max_depth
+        return target, valid_depth(target, limit)
+
     def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
         """Compare (F, h, w) logits with (F, h, w) metres, 0 = none.
 
@@ -102,8 +107,7 @@ class DepthLoss:
             Scalar float32, mean over frames with any valid pixel; 0 if there is none, with zero
             gradient.
         """
-        limit = self.activation.max_depth if self.max_depth is None else self.max_depth
-        valid = valid_depth(target, limit)
+        target, valid = self.ground_truth(target)
         depth = self.activation(logits)
         log_depth = self.activation.log_metres(logits)
         focus = self.variance_focus

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .precision import dot_products
+
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
@@ -90,3 +92,20 @@ class Pairs:
         table = rows.new_full((len(rows), num_rows + 1), -1)
         table[frame, row] = slot
         return table.gather(1, (rows % (num_rows + 1)).flatten(1)).view(rows.shape)
+
+
+def paired_logits(embeds: Tensor, features: Tensor, pairs: Pairs) -> Tensor:
+    """Dot products of the paired queries' embeddings with the features of their frame.
+
+    Args:
+        embeds: (B, T, Q, C).
+        features: (B, T, C, h, w).
+        pairs: R pairs in each of F = B * T frames.
+
+    Returns:
+        (F, R, h, w), at least float32; meaningless where a pair is padding.
+    """
+    embeds = embeds.flatten(0, 1)
+    chosen = embeds.gather(1, pairs.query.unsqueeze(-1).expand(-1, -1, embeds.shape[-1]))
+    logits = dot_products(chosen, features.flatten(0, 1).flatten(2))
+    return logits.unflatten(-1, features.shape[-2:])

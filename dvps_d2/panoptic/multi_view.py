@@ -19,16 +19,15 @@ from torch import Tensor
 from dvps_d2.structures import PanopticTube, TrackedQueries
 
 from .assembly import accept, claim_pixels, class_probs, select_candidates
+from .depth_map import compose_depth
 from .identities import IdentityBook
+from .products import products, to_wide
 from .query_fusion import (
     ClipFusionState,
     FusionSettings,
     clip_frames,
-    compose_depth,
     draw_frame,
     mean_over_time,
-    products,
-    to_wide,
 )
 from .resize import Size, mask_probs
 

@@ -19,8 +19,10 @@ from .assembly import (
     class_probs,
     select_candidates,
 )
+from .depth_map import compose_depth
 from .identities import IdentityBook
-from .resize import Size, mask_probs, to_output_size
+from .products import products, to_wide
+from .resize import Size, mask_probs
 
 
 @dataclass(frozen=True)
@@ -259,31 +261,6 @@ def _name(
     return table, book, segments
 
 
-def compose_depth(
-    frame: TrackedQueries,
-    queries: Tensor,
-    owner: Tensor,
-    sizes: tuple[Size, Size, Size],
-    activation: Callable[[Tensor], Tensor],
-) -> Tensor:
-    """Segment depth inside its segment, the global query's depth elsewhere (MinDVPS, eq. 4).
-
-    Args:
-        frame: one frame (B = T = 1) with depth.
-        queries: (N,) the candidates' queries.
-        owner: (1, H, W) candidate that a pixel was drawn from, -1 for none.
-        sizes: padded, valid and output size.
-        activation: logits -> metres, applied before resizing.
-
-    Returns:
-        (1, H, W) float32 metres.
-    """
-    embeds = torch.cat([frame.global_depth[0], frame.depth_embeds[0, 0, queries]])
-    logits = products(embeds, frame.mask_features[0, 0])
-    metres = to_output_size(activation(logits), *sizes)  # (1 + N, H, W)
-    return metres.gather(0, owner + 1).float()
-
-
 def _join(frames: list[PanopticTube]) -> PanopticTube:
     segments: dict[int, Segment] = {}
     for frame in frames:
@@ -303,17 +280,3 @@ def _sizes(tracks: TrackedQueries, clip: Clip) -> tuple[Size, Size, Size]:
             f"call it once per clip"
         )
     return clip.padded_size, clip.valid_sizes[0], clip.original_sizes[0]
-
-
-def products(embeds: Tensor, features: Tensor) -> Tensor:
-    """Dot products of (N, C) embeddings with (C, h, w) features -> (N, h, w).
-
-    The two may differ in type, as features are often kept in half precision.
-    """
-    dtype = torch.promote_types(to_wide(embeds).dtype, features.dtype)
-    return torch.einsum("nc,chw->nhw", embeds.to(dtype), features.to(dtype))
-
-
-def to_wide(tensor: Tensor) -> Tensor:
-    """At least float32: thresholds must not depend on half-precision rounding."""
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

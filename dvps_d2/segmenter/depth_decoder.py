@@ -17,11 +17,11 @@ class DepthPrediction(NamedTuple):
 
     Attributes:
         depth_embeds: (N, Q, Cm), entry i belongs to segmentation query i.
-        global_depth: (N, Cm), for depth anywhere in the frame.
+        global_depth: (N, Cm), for depth anywhere in the frame; None without a global query.
     """
 
     depth_embeds: Tensor
-    global_depth: Tensor
+    global_depth: Tensor | None
 
 
 class DepthDecoder(MaskedTransformer):
@@ -40,6 +40,8 @@ class DepthDecoder(MaskedTransformer):
         mask_dim: channels Cm of the mask features.
         num_levels: feature maps that are read in turn.
         in_channels: channels of the feature maps, if not ``hidden_dim``.
+        global_query: whether there is a query for the whole frame beside those of segments.
+        masked_attention: False lets every depth query read the whole frame.
 
     Source: Ji-Yeon et al., 2023 (MinDVPS), section 3.3. Left open there and chosen here: the number
     of layers, masked attention, the norm before the head, a three-layer head.
@@ -56,6 +58,8 @@ class DepthDecoder(MaskedTransformer):
         mask_dim: int = 256,
         num_levels: int = 3,
         in_channels: int | None = None,
+        global_query: bool = True,
+        masked_attention: bool = True,
     ) -> None:
         super().__init__(
             hidden_dim=hidden_dim,
@@ -66,10 +70,11 @@ class DepthDecoder(MaskedTransformer):
             in_channels=in_channels,
         )
         self.num_queries = num_queries
+        self.masked_attention = masked_attention
         self.query_feat = nn.Embedding(num_queries, hidden_dim)
         self.query_embed = nn.Embedding(num_queries, hidden_dim)
-        self.global_depth_feat = nn.Embedding(1, hidden_dim)
-        self.global_depth_embed = nn.Embedding(1, hidden_dim)
+        self.global_depth_feat = nn.Embedding(1, hidden_dim) if global_query else None
+        self.global_depth_embed = nn.Embedding(1, hidden_dim) if global_query else None
         self.depth_embed = MLP(hidden_dim, hidden_dim, mask_dim, 3)
 
     def forward(
@@ -99,13 +104,16 @@ class DepthDecoder(MaskedTransformer):
             )
         memories = self.memories(levels)
         frames = len(levels[0])
-        queries = torch.cat((self.query_feat.weight, self.global_depth_feat.weight))
+        queries, position = self.query_feat.weight, self.query_embed.weight
+        if self.global_depth_feat is not None:
+            queries = torch.cat((queries, self.global_depth_feat.weight))
+            position = torch.cat((position, self.global_depth_embed.weight))
         queries = queries.expand(frames, -1, -1)  # (N, Q + 1, C), the global query is the last
-        position = torch.cat((self.query_embed.weight, self.global_depth_embed.weight))
         predictions = [self._predict(queries)]
         for index, mask in enumerate(attention_masks):
-            everywhere = mask.new_ones(frames, 1, mask.shape[-1])
-            allowed = torch.cat((mask, everywhere), dim=1)
+            allowed = mask.new_ones(frames, queries.shape[1], mask.shape[-1])
+            if self.masked_attention:
+                allowed[:, : self.num_queries] = mask
             queries = self.layer(index, queries, position, memories, allowed)
             predictions.append(self._predict(queries))
         return tuple(predictions)
@@ -114,7 +122,8 @@ class DepthDecoder(MaskedTransformer):
         with torch.autocast(queries.device.type, enabled=False):
             queries = queries.to(self.decoder_norm.weight.dtype)
             embeds = self.depth_embed(self.decoder_norm(queries))
-        return DepthPrediction(embeds[:, :-1], embeds[:, -1])
+        own = embeds[:, : self.num_queries]
+        return DepthPrediction(own, None if self.global_depth_feat is None else embeds[:, -1])
 
     @torch.no_grad()
     def copy_from(self, decoder: MaskedTransformer) -> None:

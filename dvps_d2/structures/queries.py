@@ -35,7 +35,8 @@ class FrameQueries:
         mask_embeds: (B, T, Q, C).
         query_embeds: (B, T, Q, C') normalised decoder output, what trackers compare.
         depth_embeds: (B, T, Q, C), or None without depth.
-        global_depth: (B, T, C) embedding of the query that predicts depth everywhere, or None.
+        global_depth: (B, T, C) embedding of the query that predicts depth everywhere; None without
+            depth or without such a query.
     """
 
     class_logits: Tensor
@@ -77,7 +78,7 @@ class FrameQueries:
     @property
     def has_depth(self) -> bool:
         """Whether depth can be decoded."""
-        return self.depth_embeds is not None and self.global_depth is not None
+        return self.depth_embeds is not None
 
     def mask_logits(self) -> Tensor:
         """(B, T, Q, h, w) before sigmoid."""
@@ -100,7 +101,9 @@ class FrameQueries:
             ValueError: built without depth.
         """
         if self.global_depth is None:
-            raise ValueError("these queries carry no global depth; enable MODEL.DVPS.DEPTH")
+            raise ValueError(
+                "these queries carry no global depth; enable MODEL.DVPS.DEPTH and its GLOBAL_QUERY"
+            )
         return torch.einsum("btc,btchw->bthw", self.global_depth, self.mask_features)
 
     def permute(self: Queries, order: Tensor) -> Queries:

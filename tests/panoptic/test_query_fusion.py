@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
-from dvps_d2.panoptic import ClipFusion, FrameFusion, FusionSettings
+from dvps_d2.panoptic import ClipFusion, FrameFusion, FusionSettings, depth_map
 from dvps_d2.structures import TrackedQueries
 from dvps_d2.testing import VOID, clip_of, draw_queries
 from dvps_d2.tracker import QueryMatching
@@ -119,6 +121,32 @@ def test_depth_comes_from_the_segment_and_from_the_global_query_elsewhere(fusion
     )  # B is no object: its pixels are void and get the global depth
     (tube,) = run(fusion(settings()), tracks)
     assert tube.depth.tolist() == [[[5.0, 30.0, 30.0]]]
+
+
+def without_global_query(tracks):
+    return replace(tracks, global_depth=None)
+
+
+@pytest.mark.parametrize("fusion", [FrameFusion, ClipFusion])
+def test_without_a_global_query_the_surest_candidate_gives_the_depth(fusion):
+    # Mask logits (A, B, C) are +10, -10, -10 on A and so on, and C is no object. Its pixel goes to
+    # B, whose mask is made a little surer there.
+    tracks = tracked(
+        ["ABC"], {"A": CAR, "B": BUS}, metres={"A": 5.0, "B": 8.0, "C": 3.0, VOID: 30.0}
+    )
+    tracks.mask_embeds[0, 0, 1, 2] = 5.0
+    (tube,) = run(fusion(settings()), without_global_query(tracks))
+    assert tube.ids.tolist() == [[[1, 2, 0]]]
+    assert tube.depth.tolist() == [[[5.0, 8.0, 8.0]]]
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 16])
+def test_without_global_query_and_candidates_the_surest_of_all_queries_does(monkeypatch, at_once):
+    monkeypatch.setattr(depth_map, "QUERIES_AT_ONCE", at_once)
+    tracks = tracked(["ABC"], {}, metres={"A": 5.0, "B": 8.0, "C": 3.0, VOID: 30.0})
+    (tube,) = run(FrameFusion(settings()), without_global_query(tracks))
+    assert tube.segments == {}
+    assert tube.depth.tolist() == [[[5.0, 8.0, 3.0]]]
 
 
 def test_padding_is_cut_and_results_have_the_original_size():

@@ -51,6 +51,31 @@ def test_instances_read_inside_their_masks_and_the_global_query_everywhere(decod
     assert not torch.isclose(before.global_depth, after.global_depth).any()
 
 
+def test_without_masked_attention_instances_read_everything(inputs):
+    torch.manual_seed(0)
+    decoder = DepthDecoder(**SIZES, masked_attention=False).to(F64).requires_grad_(False)
+    for layer in decoder.transformer_self_attention_layers:  # keep the queries apart
+        layer.self_attn.out_proj.weight.zero_()
+    levels, masks = inputs
+    before = decoder(levels, masks)[-1]
+    assert torch.equal(decoder(levels, [~mask for mask in masks])[-1].depth_embeds, before[0])
+    changed = [level.clone() for level in levels]
+    changed[0][..., 1] += 1.0  # a cell outside every mask
+    after = decoder(changed, masks)[-1]
+    assert not torch.isclose(before.depth_embeds, after.depth_embeds).any()
+
+
+def test_without_global_query_it_has_no_parameters_and_no_prediction(decoder, inputs):
+    torch.manual_seed(0)
+    without = DepthDecoder(**SIZES, global_query=False).to(F64).requires_grad_(False)
+    gone = set(decoder.state_dict()) - set(without.state_dict())
+    assert gone == {"global_depth_feat.weight", "global_depth_embed.weight"}
+    assert set(without.state_dict()) < set(decoder.state_dict())
+    for prediction in without(*inputs):
+        assert prediction.depth_embeds.shape == (2, 3, 8)
+        assert prediction.global_depth is None
+
+
 def test_permuting_queries_and_masks_permutes_the_embeddings(decoder, inputs):
     levels, masks = inputs
     masks[0][:, 1] = True
