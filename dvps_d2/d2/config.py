@@ -17,13 +17,16 @@ from detectron2.config import CfgNode as CN
 from detectron2.config import get_cfg
 from detectron2.projects.deeplab import add_deeplab_config
 
+from .data.datasets import register_own_data
+
 logger = logging.getLogger(__name__)
 
 
 def load_config(config_file: str | Path, overrides: Sequence[Any] = ()) -> CN:
     """Detectron2's defaults, the keys of this package, a file, and overrides.
 
-    ``MODEL.DEVICE`` "cuda" becomes "cpu" where there is no GPU, with one line in the log.
+    Own data of ``DATASETS.OWN`` is registered. ``MODEL.DEVICE`` "cuda" becomes "cpu" where there
+    is no GPU, with one line in the log.
 
     Args:
         config_file: YAML.
@@ -51,6 +54,7 @@ def load_config(config_file: str | Path, overrides: Sequence[Any] = ()) -> CN:
     except (AssertionError, KeyError, ValueError) as error:
         given = " ".join(map(str, overrides))
         raise ValueError(f"config override {given!r}: {error}; expected KEY VALUE pairs") from error
+    register_own_data(cfg.DATASETS.OWN)
     wanted = cfg.MODEL.DEVICE
     cfg.MODEL.DEVICE = resolve_device(wanted)
     if cfg.MODEL.DEVICE != wanted:
@@ -364,6 +368,9 @@ def _add_input(cfg: CN) -> None:
     # Frames left out of training: video ids, "video id/frame id", or base names of images.
     # (MinDVPS drops two frames with broken depth, which its paper does not name.)
     cfg.DATASETS.EXCLUDE = []
+    # Own data to register: [name, JSON] or [name, JSON, folder that its paths start from (the
+    # JSON's)]; the names can then stand in TRAIN and TEST. See docs/own_data.md.
+    cfg.DATASETS.OWN = []
     # Before training: "full" opens every file once and logs statistics of classes and depth,
     # "files" looks for missing files, "off" does nothing.
     cfg.DATALOADER.CHECK = "full"

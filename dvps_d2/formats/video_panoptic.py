@@ -91,6 +91,17 @@ class VideoPanopticReader(SemanticOfPanoptic):
             ) from error
         return drop_excluded(records, exclude)
 
+    def labelled_classes(self) -> list[str]:
+        """Names of the classes that occur in the labels, crowds included, in order of class id."""
+        used = {
+            segment.get("category_id")
+            for video in read_json(self.path)["annotations"]
+            for entry in video["annotations"]
+            for segment in entry.get("segments_info", ())
+        }
+        table = self.categories
+        return [n for n, i in zip(table.names, table.dataset_ids, strict=True) if i in used]
+
     def read_panoptic(self, frame: FrameRecord) -> PanopticLabel:
         """Decode an RGB label by its segments."""
         path = require_label(frame)

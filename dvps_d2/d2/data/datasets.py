@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from dvps_d2.formats import READERS, STREET_CLASSES, VideoPanopticReader, add_reader
+
+logger = logging.getLogger(__name__)
 
 # Folder below the dataset root, per reader and name prefix.
 BUILTIN = {
@@ -79,14 +82,66 @@ def register_video_dataset(
 def register_video_panoptic(name: str, root: str | Path, json_file: str | Path) -> None:
     """Register own data that is described by a video panoptic JSON.
 
+    Scores average over the classes that its labels have; where frames have depth, DVPQ is scored
+    beside VPQ.
+
     Args:
         name: name in ``DATASETS.TRAIN`` / ``DATASETS.TEST``.
         root: folder that the file names in the JSON start from.
         json_file: videos, frames and categories; see ``datasets/README.md`` for the schema and
             ``dvps check`` for a validator.
     """
-    add_reader(VideoPanopticReader(name, json_file))
-    register_video_dataset(name, name, root, "all", evaluator_type="cityscapes_vps")
+    reader = VideoPanopticReader(name, json_file)
+    add_reader(reader)
+    with_depth = any(
+        frame["depth_file_name"]
+        for record in reader.load_records(root)
+        for frame in record["frames"]
+    )
+    kind = "cityscapes_dvps" if with_depth else "cityscapes_vps"
+    labelled = reader.labelled_classes() or None
+    register_video_dataset(
+        name,
+        name,
+        root,
+        "all",
+        evaluator_type=kind,
+        eval_classes=labelled,
+        json_file=str(json_file),
+    )
+
+
+def register_own_data(entries: Sequence[Sequence[str]]) -> None:
+    """Register the own data of a config, ``DATASETS.OWN``.
+
+    A name that is own data already is left as it is, with a warning if the files differ, so that a
+    program can say where data has moved to before it loads a config.
+
+    Args:
+        entries: ``[name, json_file]`` or ``[name, json_file, root]``; the root is the folder of
+            the JSON by default.
+
+    Raises:
+        ValueError: an entry of another form, or a name that another dataset has.
+        TreeError: the JSON does not exist.
+    """
+    for entry in entries:
+        if isinstance(entry, str) or len(entry) not in (2, 3):
+            raise ValueError(
+                f"an entry of DATASETS.OWN is [name, JSON] or [name, JSON, root], got {entry!r}"
+            )
+        name, json_file = entry[0], Path(entry[1])
+        root = Path(entry[2]) if len(entry) == 3 else json_file.parent
+        if name not in DatasetCatalog:
+            register_video_panoptic(name, root, json_file)
+            continue
+        reader = READERS.get(name)
+        if not isinstance(reader, VideoPanopticReader):
+            raise ValueError(
+                f"DATASETS.OWN: {name!r} is the name of another dataset; choose another"
+            )
+        if reader.path.resolve() != json_file.resolve():
+            logger.warning("%s is registered as %s; %s is not used", name, reader.path, json_file)
 
 
 def register_builtin(root: str | Path | None = None) -> None:

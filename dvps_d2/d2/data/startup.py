@@ -38,9 +38,10 @@ def check_training_data(cfg: Any) -> Report:
         The findings; warnings (a frame without valid depth) are logged and do not stop training.
 
     Raises:
-        ValueError: an unknown level.
+        ValueError: an unknown level, or `check_class_counts` found a difference.
         FormatError: files are missing, unreadable or of another size; names the first ones.
     """
+    check_class_counts(cfg)
     level = cfg.DATALOADER.CHECK
     if level not in LEVELS:
         raise ValueError(f"DATALOADER.CHECK={level!r} is not one of {', '.join(LEVELS)}")
@@ -71,6 +72,49 @@ def check_training_data(cfg: Any) -> Report:
         os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
         write_json(stamp, content)
     return report
+
+
+def check_class_counts(cfg: Any) -> None:
+    """Compare the classes of all datasets of a config with each other and with the model's.
+
+    Raises:
+        ValueError: a dataset is not registered, has another number of classes (or of thing
+            classes, for a model with a box detector) than the config says, or other classes than
+            the first one.
+    """
+    names = list(dict.fromkeys((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)))
+    first: list[str] | None = None
+    for name in names:
+        metadata = MetadataCatalog.get(name)
+        classes = metadata.get("thing_classes")
+        if classes is None:
+            raise ValueError(
+                f"DATASETS names {name!r}, which is not registered; own data is registered with "
+                f"DATASETS.OWN [[{name}, annotations.json]]"
+            )
+        source = metadata.get("json_file")
+        told = f"dataset {name!r}" + (f" ({source})" if source else "")
+        counts = [("MODEL.SEM_SEG_HEAD.NUM_CLASSES", cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, classes)]
+        if cfg.MODEL.META_ARCHITECTURE == "VPSNet":
+            things = [classes[i] for i in metadata.thing_ids]
+            counts.append(("MODEL.ROI_HEADS.NUM_CLASSES", cfg.MODEL.ROI_HEADS.NUM_CLASSES, things))
+        for key, expected, found in counts:
+            if len(found) != expected:
+                kind = "classes" if found is classes else "thing classes"
+                raise ValueError(
+                    f"{key} is {expected}, but {told} has {len(found)} {kind} "
+                    f"({', '.join(found[:4])}{', ...' if len(found) > 4 else ''}); set {key} "
+                    f"{len(found)}, or name another dataset"
+                )
+        first = first or classes
+        if classes != first:
+            place = next(
+                i for i, pair in enumerate(zip(classes, first, strict=True)) if len(set(pair)) > 1
+            )
+            raise ValueError(
+                f"{told} has other classes than {names[0]!r}: class {place} is {classes[place]!r}, "
+                f"not {first[place]!r}; all datasets of a run must have the same categories"
+            )
 
 
 def missing_files(records: Sequence[dict[str, Any]], *, with_depth: bool) -> list[Finding]:
