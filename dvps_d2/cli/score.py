@@ -30,7 +30,7 @@ from dvps_d2.cli.scoring.coded import CODED_LAYOUTS
 from dvps_d2.cli.scoring.files import Dataset, Problems, ScriptStopsError
 from dvps_d2.cli.scoring.listed import LISTED_LAYOUTS
 from dvps_d2.cli.scoring.output import build_output, write_output
-from dvps_d2.cli.scoring.runner import count_dataset
+from dvps_d2.cli.scoring.runner import VideoScore, count_dataset
 from dvps_d2.formats import STREET_CLASSES
 from dvps_d2.metrics import ClassSet, Protocol, format_result, get_protocol
 
@@ -89,21 +89,14 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score; returns 0, or 1 when something had to be left out."""
-    protocol = choose_protocol(args, as_published=args.as_published)
     problems = Problems(keep_going=args.keep_going)
     refused = None
     try:
-        dataset = load_dataset(args, problems, script=args.as_published)
+        dataset, protocol, scores = count(args, problems, script=args.as_published)
     except ScriptStopsError as stop:
         logger.warning("not scored as published, because the script stops: %s", stop)
         refused, problems = str(stop), Problems(keep_going=args.keep_going)
-        protocol = choose_protocol(args, as_published=False)
-        dataset = load_dataset(args, problems, script=False)
-    if args.classes:
-        protocol = replace(protocol, eval_classes=choose_classes(args.classes, dataset.classes))
-    unnamed = tuple(i for i, name in enumerate(dataset.classes.names) if not name)
-    protocol = replace(protocol, left_out=(*protocol.left_out, *unnamed))
-    scores = count_dataset(dataset, protocol, problems, workers=args.workers)
+        dataset, protocol, scores = count(args, problems, script=False)
     if not scores:
         raise ValueError("nothing could be scored:\n" + "\n".join(problems.lines))
     result = build_output(scores, protocol, dataset.classes, ci=args.ci, per_video=args.per_video)
@@ -117,6 +110,24 @@ def run(args: argparse.Namespace) -> int:
     for line in problems.lines:
         logger.error("left out: %s", line)
     return 1 if problems.lines else 0
+
+
+def count(
+    args: argparse.Namespace, problems: Problems, *, script: bool
+) -> tuple[Dataset, Protocol, list[VideoScore]]:
+    """Find the files and count them, as documented or as the published script does.
+
+    Raises:
+        ScriptStopsError: the published script would stop on this input.
+        ValueError: the arguments or the input are bad.
+    """
+    protocol = choose_protocol(args, as_published=script)
+    dataset = load_dataset(args, problems, script=script)
+    if args.classes:
+        protocol = replace(protocol, eval_classes=choose_classes(args.classes, dataset.classes))
+    unnamed = tuple(i for i, name in enumerate(dataset.classes.names) if not name)
+    protocol = replace(protocol, left_out=(*protocol.left_out, *unnamed))
+    return dataset, protocol, count_dataset(dataset, protocol, problems, workers=args.workers)
 
 
 def choose_protocol(args: argparse.Namespace, *, as_published: bool) -> Protocol:

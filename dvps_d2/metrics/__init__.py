@@ -23,7 +23,7 @@ from dvps_d2.metrics.tables import (
     joint_map,
     pack_segments,
 )
-from dvps_d2.metrics.tubes import TubeCounts, WindowCounter
+from dvps_d2.metrics.tubes import OverlapError, TubeCounts, WindowCounter
 from dvps_d2.metrics.video import Counts, FrameCounts, VideoCounter, count_frame, empty_counts
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "FrameTable",
     "LabelMap",
     "Listing",
+    "OverlapError",
     "Protocol",
     "Segments",
     "StqCounter",

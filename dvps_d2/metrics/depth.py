@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
@@ -196,6 +197,9 @@ class DepthCounts:
         rel_sum: relative error added up over those pixels.
         pooled: relative error averaged over all pixels of a video, added up over closed videos.
         videos: closed videos with any truth depth.
+        window_rel: (number of window lengths,) float64, relative error averaged over all pixels
+            of a window, added up over windows; one 0 where the protocol does not ask for it.
+        windows: (number of window lengths,) int64, windows of each length.
     """
 
     sums: np.ndarray
@@ -206,6 +210,8 @@ class DepthCounts:
     rel_sum: float = 0.0
     pooled: float = 0.0
     videos: int = 0
+    window_rel: np.ndarray = field(default_factory=lambda: np.zeros(1))
+    windows: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
 
     @classmethod
     def zeros(cls, num_ratios: int = 0) -> DepthCounts:
@@ -220,6 +226,38 @@ class DepthCounts:
         if not self.valid:
             return self
         return replace(self, pooled=self.rel_sum / self.valid, videos=1)
+
+
+class WindowErrors:
+    """Relative depth errors averaged in every window of one video, while its frames come in.
+
+    Args:
+        lengths: of windows, in frames.
+    """
+
+    def __init__(self, lengths: Sequence[int]):
+        self._lengths = lengths
+        self._recent: deque[tuple[float, int]] = deque(maxlen=max(lengths))
+        self._sums = np.zeros(len(lengths))
+        self._windows = np.zeros(len(lengths), np.int64)
+
+    def add(self, frame: DepthCounts) -> None:
+        """Take the next frame and close every window that ends with it."""
+        self._recent.appendleft((frame.rel_sum, frame.valid))  # newest first
+        for row, length in enumerate(self._lengths):
+            if length <= len(self._recent):
+                total, valid = (sum(part) for part in zip(*list(self._recent)[:length], strict=True))
+                # Where no pixel has depth the script's mean is not a number either.
+                self._sums[row] += total / valid if valid else np.nan
+                self._windows[row] += 1
+
+    def skip(self) -> None:
+        """A frame is left out: no window may reach over it."""
+        self._recent.clear()
+
+    def put_into(self, counts: DepthCounts) -> DepthCounts:
+        """The counts of the video with the windows filled in."""
+        return replace(counts, window_rel=self._sums, windows=self._windows)
 
 
 def count_depth(

@@ -68,6 +68,8 @@ class Protocol:
         wrap_depth: depth differences wrap around in uint16, as in the published scripts when a
             recent Pillow reads the PNGs.
         pooled_abs_rel: abs_rel is taken over all pixels of a video, then averaged over videos.
+        windowed_abs_rel: abs_rel is taken over all pixels of a window, then averaged over windows,
+            for every window length.
         resize_depth: predicted depth of another size is resized to that of the truth.
         as_published: whether the quirks of the published script are on.
         decimals: digits after the point in printed percentages.
@@ -93,6 +95,7 @@ class Protocol:
     max_depth: float | None = None
     wrap_depth: bool = False
     pooled_abs_rel: bool = False
+    windowed_abs_rel: bool = False
     resize_depth: bool = False
     as_published: bool = False
     decimals: int = 2
@@ -193,7 +196,7 @@ PROTOCOLS: dict[str, Protocol] = {
             title="SemKITTI-DVPS: DVPQ, relative depth error <= lambda",
             windows=(1, 5, 10, 20),
             decimals=1,
-            published={"epsilon": 1e-10},
+            published={"epsilon": 1e-10, "windowed_abs_rel": True},
         ),
         Protocol(
             name="semkitti_dstq",

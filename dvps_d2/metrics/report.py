@@ -58,7 +58,7 @@ def _depth_line(depth: dict) -> str:
     values = [
         f"{name} {'-' if value is None else f'{value:.4f}'}"
         for name, value in depth.items()
-        if name not in ("images", "skipped", "reason")
+        if name not in ("images", "skipped", "reason", "abs_rel_by_window")
     ]
     return f"{'depth':<24}" + "  ".join(values)
 

@@ -31,7 +31,8 @@ def summarize(counts: Counts, protocol: Protocol, classes: ClassSet) -> dict:
             dvpq:  {"<lambda>": {"<window>": cell, ..., "mean"}, ..., "mean"}
             stq:   {"stq", "aq", "sq", "per_class"}
             dstq:  {"dstq", "dq_mean", "dq": {"<ratio>"}, "stq", "aq", "sq"}
-            depth: {"abs_rel", ...}
+            depth: {"abs_rel", ..., "abs_rel_by_window": {"<window>"} where the published script
+                has one for each}
 
         with ``cell = {"all" | "things" | "stuff": {"pq", "sq", "rq", "classes"}, "per_class":
         {"<class id>": {"pq", "sq", "rq", "iou", "tp", "fp", "fn"}}}``. A number that nothing
@@ -188,6 +189,12 @@ def _depth(counts: Counts, protocol: Protocol) -> dict:
     result: dict = {name: finite(float(v)) for name, v in zip(MEASURES, values, strict=True)}
     if protocol.pooled_abs_rel and depth.videos:
         result["abs_rel"] = finite(depth.pooled / depth.videos)
+    if protocol.windowed_abs_rel:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            errors = [finite(float(v)) for v in depth.window_rel / depth.windows]
+        lengths = map(str, protocol.windows)
+        result["abs_rel_by_window"] = dict(zip(lengths, errors, strict=True))
+        result["abs_rel"] = errors[0]
     result["images"] = depth.images
     if not depth.images:
         result["reason"] = "no image with truth depth"

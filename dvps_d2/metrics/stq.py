@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dvps_d2.metrics.protocols import ClassSet, Protocol
-from dvps_d2.metrics.tables import CROWD, HIDDEN, VOID, FrameTable, Segments, distinct_pairs
+from dvps_d2.metrics.tables import CROWD, HIDDEN, UNLISTED, VOID, FrameTable, Segments, distinct_pairs
 
 _NO_TUBE = -1
 _CLASS_SHIFT = 40  # joint number of class and track: class << 40 | track
@@ -136,10 +136,12 @@ class StqCounter:
     def _crowd(self, truth: Segments) -> np.ndarray:
         thing = self._is_thing[np.clip(truth.class_ids, 0, self.num_classes)]
         crowd = (truth.tracks == 0) | (truth.roles == CROWD)
-        if self.protocol.first_id_is_crowd and len(truth):
-            if self._first_id is None:
-                self._first_id = int(truth.ids[0])
-            crowd |= truth.ids == self._first_id
+        if self.protocol.first_id_is_crowd:
+            listed = truth.ids[truth.roles != UNLISTED]
+            if self._first_id is None and len(listed):
+                self._first_id = int(listed[0])
+            if self._first_id is not None:
+                crowd |= truth.ids == self._first_id
         return crowd & thing
 
     def _tubes(self, segments: Segments, index: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -148,7 +150,7 @@ class StqCounter:
 
 
 def _take(values: np.ndarray, index: np.ndarray, missing: int) -> np.ndarray:
-    """values[index], and ``missing`` where the index is VOID or UNLISTED."""
+    """values[index], and ``missing`` where the index is VOID."""
     return np.append(values, np.asarray(missing, values.dtype))[np.maximum(index, VOID)]
 
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 VOID = -1  # in an index array: the pixel has no label on this side
-UNLISTED = -2  # in an index array: the pixel has an id that the frame's segment list lacks
 
-REGULAR, CROWD, HIDDEN = 0, 1, 2  # roles of a truth segment, see ``Segments``
+REGULAR, CROWD, HIDDEN, UNLISTED = 0, 1, 2, 3  # roles of a truth segment, see ``Segments``
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +27,9 @@ class Segments:
         tracks: (N,) int64, instance number inside the class; 0 for stuff and, in STQ, for crowd.
         areas: (N,) int64, pixels.
         roles: (N,) int8. ``REGULAR`` is matched; ``CROWD`` only excuses predictions of its own
-            class; ``HIDDEN`` is not matched and excuses predictions of any class.
+            class; ``HIDDEN`` is not matched and excuses predictions of any class; ``UNLISTED``
+            has pixels but no entry in this frame's list, so its class is -1, and it belongs to
+            the tube of its id when another frame lists it.
     """
 
     ids: np.ndarray
@@ -52,8 +53,8 @@ class FrameTable:
 
     Attributes:
         truth, pred: the segments of both sides.
-        truth_index, pred_index: (P,) int64, rows of ``truth`` and ``pred``, or ``VOID`` or
-            ``UNLISTED``; one entry per pair that shares a pixel.
+        truth_index, pred_index: (P,) int64, rows of ``truth`` and ``pred``, or ``VOID``; one
+            entry per pair that shares a pixel.
         pixels: (P, L) int64, shared pixels by depth-error level (L = 1 without depth).
     """
 
@@ -162,8 +163,8 @@ class Listing:
         crowd: (N,) bool.
         areas: (N,) int64 areas that replace the pixel counts, or None. Published scripts take
             the area of the truth from the JSON file.
-        strict: raise when list and pixels disagree. Otherwise pixels without an entry are
-            ``UNLISTED``, and entries without pixels stay.
+        strict: raise when list and pixels disagree. Otherwise pixels without an entry become
+            segments of the role ``UNLISTED``, and entries without pixels stay.
         num_classes: classes outside 0..num_classes - 1 are an error; None = accept all.
     """
 
@@ -206,22 +207,31 @@ class Listing:
         place = np.searchsorted(self.ids, ids, sorter=order)
         rows = order[np.minimum(place, len(order) - 1)] if len(order) else np.zeros_like(ids)
         listed = self.ids[rows] == ids if len(order) else np.zeros(len(ids), bool)
-        rows = np.where(ids == 0, VOID, np.where(listed, rows, UNLISTED))
+        unlisted = ~listed & (ids != 0)
+        rows = np.where(listed, rows, VOID)
         counted = np.zeros(len(self.ids), np.int64)
-        counted[rows[rows >= 0]] = areas[rows >= 0]
+        counted[rows[listed]] = areas[listed]
         if self.strict:
-            self._check(ids, areas, rows, counted)
+            self._check(ids[unlisted], areas[unlisted], counted)
         roles = np.where(self.crowd, CROWD, REGULAR).astype(np.int8)
+        # Published scripts add the areas of the list up, to which these have nothing to add.
+        more = areas[unlisted] * (self.areas is None)
         areas = counted if self.areas is None else self.areas
-        return Segments(self.ids, self.class_ids, self.ids, areas, roles), rows
+        rows[unlisted] = len(self.ids) + np.arange(len(more))
+        every = np.concatenate([self.ids, ids[unlisted]])
+        segments = Segments(
+            every,
+            np.append(self.class_ids, np.full(len(more), -1)),
+            every,
+            np.append(areas, more),
+            np.append(roles, np.full(len(more), UNLISTED, np.int8)),
+        )
+        return segments, rows
 
-    def _check(
-        self, ids: np.ndarray, areas: np.ndarray, rows: np.ndarray, counted: np.ndarray
-    ) -> None:
-        if (rows == UNLISTED).any():
-            bad = int(np.flatnonzero(rows == UNLISTED)[0])
+    def _check(self, unlisted: np.ndarray, areas: np.ndarray, counted: np.ndarray) -> None:
+        if len(unlisted):
             raise ValueError(
-                f"id {ids[bad]} has {areas[bad]} pixels but is not in the segment list"
+                f"id {unlisted[0]} has {areas[0]} pixels but is not in the segment list"
             )
         if (counted == 0).any():
             bad = int(np.flatnonzero(counted == 0)[0])

@@ -14,10 +14,14 @@ from typing import Any
 import numpy as np
 
 from dvps_d2.metrics.protocols import Protocol
-from dvps_d2.metrics.tables import CROWD, HIDDEN, REGULAR, VOID, FrameTable, Segments
+from dvps_d2.metrics.tables import CROWD, HIDDEN, REGULAR, UNLISTED, VOID, FrameTable, Segments
 
 MATCH_IOU = 0.5  # strictly above
 EXCUSED_SHARE = 0.5  # strictly above: a false positive lying mostly on void or crowd
+
+
+class OverlapError(ValueError):
+    """Two tubes share more pixels than both together have: areas of a list are too small."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +140,9 @@ def match_tubes(window: _Window, num_classes: int, min_truth_pixels: int = 0) ->
     Returns:
         (D, K) counts.
 
+    Raises:
+        OverlapError: an IoU above 1, which only areas that are not counted from pixels can give.
+
     Source: Kirillov et al., Panoptic Segmentation, 2019, section 4; Kim et al., 2020, section 3.
     """
     truth, pred, overlap = window.truth_index, window.pred_index, window.overlap
@@ -150,6 +157,13 @@ def match_tubes(window: _Window, num_classes: int, min_truth_pixels: int = 0) ->
     excused = void_area + _excused_area(window, t, p, inter)
     t, p, inter = t[same], p[same], inter[same]
     union = pred_area[p] + window.truth_area[t][:, None] - inter - void_area[p]
+    impossible = np.argwhere((inter > union) & (union >= 0))
+    if len(impossible):
+        row = impossible[0][0]
+        raise OverlapError(
+            f"a segment of class {window.truth_class[t[row]]} has the area "
+            f"{window.truth_area[t[row]]:g} but shares {inter[row].max():g} pixels with a prediction"
+        )
     iou = _ratio(inter, union)
     hit = iou > MATCH_IOU
 
@@ -193,16 +207,16 @@ def _stack(
     ends = np.cumsum([len(table.pixels) for table in tables])
     t = np.concatenate([truth.tubes(table.truth_index, i) for i, table in enumerate(tables)])
     p = np.concatenate([pred.tubes(table.pred_index, i) for i, table in enumerate(tables)])
-    # VOID and UNLISTED are -1 and -2; shift so that the joint number is not negative.
-    keys, inverse = np.unique((t + 2) * (pred.count + 2) + (p + 2), return_inverse=True)
-    truth_index, pred_index = np.divmod(keys, pred.count + 2)
+    # VOID is -1; shift so that the joint number is not negative.
+    keys, inverse = np.unique((t + 1) * (pred.count + 1) + (p + 1), return_inverse=True)
+    truth_index, pred_index = np.divmod(keys, pred.count + 1)
     every = np.concatenate(kept)
     for length in lengths:
         end = ends[length - 1]
         truth_class, truth_area, truth_role = truth.summary(length)
         yield _Window(
-            truth_index - 2,
-            pred_index - 2,
+            truth_index - 1,
+            pred_index - 1,
             _sum_rows(every[:end], inverse[:end], len(keys)),
             truth_class,
             truth_area,
@@ -226,7 +240,7 @@ class _Side:
         self.count = len(distinct)
 
     def tubes(self, index: np.ndarray, frame: int) -> np.ndarray:
-        """Tube numbers for rows of one frame; VOID and UNLISTED stay."""
+        """Tube numbers for rows of one frame; VOID stays."""
         start, end = self.starts[frame], self.ends[frame]
         if start == end:
             return index
@@ -236,11 +250,14 @@ class _Side:
         """Class, area and role of every tube over the ``length`` newest frames."""
         end = self.ends[length - 1]
         tube = self.tube[:end]
-        classes = np.zeros(self.count, np.int64)
+        classes = np.full(self.count, -1)
         roles = np.full(self.count, HIDDEN, np.int8)  # tubes outside this window do not count
-        # The first frame in which an id occurs decides; it comes last here, and the last of
-        # several assignments to one place stays.
-        classes[tube], roles[tube] = self.classes[:end], self.roles[:end]
+        # The first frame that lists an id decides; it comes last here, and the last of several
+        # assignments to one place stays.
+        listed = self.roles[:end] != UNLISTED
+        roles[tube[~listed]] = UNLISTED
+        classes[tube[listed]] = self.classes[:end][listed]
+        roles[tube[listed]] = self.roles[:end][listed]
         areas = np.bincount(tube, weights=self.areas[:end], minlength=self.count)
         return classes, areas, roles
 
@@ -251,6 +268,7 @@ class _Side:
         oldest_first = np.concatenate(
             [np.arange(self.starts[i], self.ends[i]) for i in reversed(range(length))]
         )
+        oldest_first = oldest_first[self.roles[oldest_first] != UNLISTED]
         tubes, first_listed = np.unique(self.tube[oldest_first], return_index=True)
         classes, _, roles = self.summary(length)
         last: dict[int, int] = {}

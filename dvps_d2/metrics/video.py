@@ -9,6 +9,7 @@ import numpy as np
 
 from dvps_d2.metrics.depth import (
     DepthCounts,
+    WindowErrors,
     clamp_truth,
     count_depth,
     error_levels,
@@ -116,6 +117,8 @@ class VideoCounter:
         self._stq = StqCounter(protocol, classes) if "stq" in wanted or "dstq" in wanted else None
         ratios = len(protocol.inlier_ratios) if "dstq" in wanted else 0
         self._depth = DepthCounts.zeros(ratios) if protocol.measures_depth else None
+        windowed = protocol.windowed_abs_rel and "depth" in wanted
+        self._errors = WindowErrors(protocol.windows) if windowed else None
         self.frames = 0
 
     def count(
@@ -140,18 +143,25 @@ class VideoCounter:
             self._stq.add(frame.table)
         if self._depth is not None:
             self._depth += frame.depth
+        if self._errors is not None:
+            self._errors.add(frame.depth)
 
     def skip(self) -> None:
         """The next labelled frame is left out: no window reaches over it."""
         if self._windows is not None:
             self._windows.skip()
+        if self._errors is not None:
+            self._errors.skip()
 
     def counts(self) -> Counts:
         """What the video adds to the total."""
+        depth = None if self._depth is None else self._depth.close_video()
+        if depth is not None and self._errors is not None:
+            depth = self._errors.put_into(depth)
         return Counts(
             None if self._windows is None else self._windows.counts,
             None if self._stq is None else self._stq.counts(),
-            None if self._depth is None else self._depth.close_video(),
+            depth,
             self.frames,
             1,
         )

@@ -136,10 +136,19 @@ def test_a_listing_can_bring_its_own_areas():
     assert segments.areas.tolist() == [13, 4]  # a repeated id adds up
 
 
-def test_a_lenient_listing_passes_unlisted_pixels_over():
-    segments, rows = listing(strict=False).read(np.array([3, 5]), np.array([1, 1]))
-    assert rows.tolist() == [UNLISTED, 0]
-    assert segments.areas.tolist() == [1, 0]
+def test_a_lenient_listing_keeps_unlisted_pixels_without_a_class():
+    segments, rows = listing(strict=False).read(np.array([0, 3, 5]), np.array([4, 6, 1]))
+    assert rows.tolist() == [VOID, 2, 0]
+    assert segments.ids.tolist() == [5, 2, 3]
+    assert segments.class_ids.tolist() == [1, 0, -1]
+    assert segments.areas.tolist() == [1, 0, 6]
+    assert segments.roles.tolist() == [REGULAR, CROWD, UNLISTED]
+
+
+def test_unlisted_pixels_add_nothing_to_the_areas_of_a_list():
+    lenient = listing(strict=False, published_areas=True)
+    segments, _ = lenient.read(np.array([3, 5]), np.array([6, 1]))
+    assert segments.areas.tolist() == [13, 4, 0]
 
 
 @pytest.mark.parametrize(

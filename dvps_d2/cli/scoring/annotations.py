@@ -44,27 +44,44 @@ class Truth:
         classes: class 0 up to the largest category id; ids in between that the file does not
             name have an empty name.
         categories: category ids that the file names.
+        entries: number of entries of 'annotations'; with ``by_position`` it may differ from that
+            of the images.
     """
 
     annotations: list[Annotation]
     classes: ClassSet
     categories: frozenset[int]
+    entries: int
 
 
-def read_vps_truth(path: str) -> Truth:
-    """A JSON of Cityscapes-VPS; the video is the start of the image id."""
-    return _read_flat(path, lambda image: str(image["id"]).split("_")[0], _vps_files)
+def read_vps_truth(path: str, *, by_position: bool = False) -> Truth:
+    """A JSON of Cityscapes-VPS; the video is the start of the image id.
+
+    Args:
+        path: of the JSON.
+        by_position: entry n of 'annotations' is of image n, as the published script has it,
+            whatever their ids say.
+    """
+    return _read_flat(
+        path, lambda image: str(image["id"]).split("_")[0], _vps_files, by_position=by_position
+    )
 
 
-def read_viper_truth(path: str) -> Truth:
+def read_viper_truth(path: str, *, by_position: bool = False) -> Truth:
     """A JSON of VIPER; the video is the image name without the frame number."""
-    return _read_flat(path, lambda image: stem(image["file_name"]).rpartition("_")[0], _viper_files)
+    return _read_flat(
+        path,
+        lambda image: stem(image["file_name"]).rpartition("_")[0],
+        _viper_files,
+        by_position=by_position,
+    )
 
 
-def read_vipseg_truth(path: str) -> Truth:
-    """A JSON of VIPSeg, whose videos are listed."""
+def read_vipseg_truth(path: str, *, by_position: bool = False) -> Truth:
+    """A JSON of VIPSeg, whose videos are listed; the published script takes their ids too."""
     content = read_json(path)
-    return Truth(_read_nested(content, path), *_classes(content, path))
+    annotations = _read_nested(content, path)
+    return Truth(annotations, *_classes(content, path), len(annotations))
 
 
 def read_flat_predictions(path: str) -> list[Annotation]:
@@ -89,12 +106,18 @@ def stem(name: object) -> str:
     return root if ending.lower() in (".png", ".jpg", ".jpeg") else base
 
 
-def _read_flat(path: str, video_of: Callable[[Mapping], str], files_of: Callable) -> Truth:
+def _read_flat(
+    path: str, video_of: Callable[[Mapping], str], files_of: Callable, *, by_position: bool
+) -> Truth:
     content = read_json(path)
     images = _list(content, "images", path)
     entries = _list(content, "annotations", path)
     by_image = {str(entry["image_id"]): entry for entry in entries if "image_id" in entry}
-    if not by_image and len(entries) == len(images):  # parallel lists
+    if by_position:
+        empty: dict = {"segments_info": []}
+        padded = [*entries, *[empty] * len(images)]
+        by_image = {str(image["id"]): padded[n] for n, image in enumerate(images)}
+    elif not by_image and len(entries) == len(images):  # parallel lists
         by_image = {str(image["id"]): entry for image, entry in zip(images, entries, strict=True)}
     annotations = []
     for image in images:
@@ -104,9 +127,9 @@ def _read_flat(path: str, video_of: Callable[[Mapping], str], files_of: Callable
         entry = by_image[name]
         aliases = tuple(dict.fromkeys((name, stem(image["file_name"]))))
         segments = _segments(entry, name, path)
-        files = tuple(files_of(image, entry))
+        files = tuple(files_of(image, {} if by_position else entry))
         annotations.append(Annotation(video_of(image), name, aliases, files, segments))
-    return Truth(annotations, *_classes(content, path))
+    return Truth(annotations, *_classes(content, path), len(entries))
 
 
 def _vps_files(image: Mapping, entry: Mapping) -> list[str]:

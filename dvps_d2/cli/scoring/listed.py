@@ -76,15 +76,15 @@ class ListedLayout:
         read_truth, read_predictions: parse the two JSON files.
         nested: PNGs lie in one folder per video, and pairing happens inside a video.
         script_json_areas: the published script takes the area of the truth from the JSON.
-        script_length: frames -> frames per video, as the published script cuts the list; None
-            when it reads video ids.
+        script_parts: truth -> number of videos that the published script cuts the list into;
+            None when it reads video ids.
     """
 
-    read_truth: Callable[[str], Truth]
+    read_truth: Callable[..., Truth]
     read_predictions: Callable[[str], list[Annotation]]
     nested: bool = False
     script_json_areas: bool = True
-    script_length: Callable[[Sequence[Annotation]], int] | None = None
+    script_parts: Callable[[Truth], int] | None = None
 
     def load(
         self,
@@ -106,21 +106,19 @@ class ListedLayout:
             ValueError: the input is bad.
         """
         folder = prediction_folder(pred_dir)
-        truth = self.read_truth(truth_json)
+        truth = self.read_truth(truth_json, by_position=script)
         path = pred_json or str(Path(pred_dir) / "pred.json")
         predictions = self.read_predictions(path)
         if script:
-            pairs = self._pair_by_position(truth.annotations, predictions)
+            pairs = self._pair_by_position(truth, predictions)
         else:
             pairs = _pair_by_name(truth.annotations, predictions, path, problems)
         truth_files = self._truth_files(truth.annotations, truth_dir, problems, script=script)
         pred_files = self._pred_files(pairs, folder, problems, script=script)
         videos: dict[str, list[Frame | None]] = {}
-        ids = self._script_videos(truth.annotations) if script else None
+        ids = self._script_videos(truth, len(pairs)) if script else None
         for position, (annotation, prediction) in enumerate(pairs):
             video_id = annotation.video_id if ids is None else ids[position]
-            if video_id is None:
-                continue
             files = truth_files[position], pred_files[position]
             frame = None
             if prediction is not None and None not in files:
@@ -134,24 +132,22 @@ class ListedLayout:
         listed = [Video(video_id, tuple(frames)) for video_id, frames in videos.items()]
         return Dataset(listed, reader, truth.classes)
 
-    def _pair_by_position(
-        self, truth: list[Annotation], predictions: list[Annotation]
-    ) -> list[Pair]:
+    def _pair_by_position(self, truth: Truth, predictions: list[Annotation]) -> list[Pair]:
+        """The script stops without a word where the shortest list does."""
         if self.nested:
-            return _pair_inside_videos(truth, predictions)
-        if len(predictions) < len(truth):
-            raise ScriptStopsError(f"{len(predictions)} predictions for {len(truth)} frames")
-        return list(zip(truth, predictions, strict=False))
+            return _pair_inside_videos(truth.annotations, predictions)
+        return list(zip(truth.annotations[: truth.entries], predictions, strict=False))
 
-    def _script_videos(self, truth: list[Annotation]) -> list[str | None] | None:
-        """Video of every frame when the list is cut in equal parts; a remainder has none."""
-        if self.script_length is None:
+    def _script_videos(self, truth: Truth, frames: int) -> list[str] | None:
+        """Video of every frame when the script cuts the list in parts; the first are longer."""
+        if self.script_parts is None:
             return None
-        length = self.script_length(truth)
-        whole = len(truth) // length * length
-        return [
-            truth[i // length * length].video_id if i < whole else None for i in range(len(truth))
-        ]
+        parts = np.array_split(np.arange(frames), self.script_parts(truth))
+        names: list[str] = []
+        for number, part in enumerate(parts):
+            first = truth.annotations[part[0]].video_id if len(part) else ""
+            names += [f"{first}, part {number + 1}" if first in names else first] * len(part)
+        return names
 
     def _truth_files(
         self, truth: list[Annotation], folder: str, problems: Problems, *, script: bool
@@ -258,17 +254,19 @@ def _by_video(annotations: list[Annotation]) -> dict[str, list[Annotation]]:
     return videos
 
 
-def _six_frames(truth: Sequence[Annotation]) -> int:
-    if len(truth) < SCRIPT_FRAMES:
-        raise ScriptStopsError(f"{len(truth)} frames are less than a video of {SCRIPT_FRAMES}")
-    return SCRIPT_FRAMES
+def _by_six(truth: Truth) -> int:
+    if truth.entries < SCRIPT_FRAMES:
+        raise ScriptStopsError(f"{truth.entries} frames are less than a video of {SCRIPT_FRAMES}")
+    return truth.entries // SCRIPT_FRAMES
 
 
-def _equal_parts(truth: Sequence[Annotation]) -> int:
-    videos = len({annotation.video_id for annotation in truth})
-    if len(truth) % videos:
-        raise ScriptStopsError(f"{len(truth)} frames do not make {videos} videos of equal length")
-    return len(truth) // videos
+def _equal_parts(truth: Truth) -> int:
+    videos = len({annotation.video_id for annotation in truth.annotations})
+    if truth.entries % videos:
+        raise ScriptStopsError(
+            f"{truth.entries} frames do not make {videos} videos of equal length"
+        )
+    return videos
 
 
 def _span(categories: frozenset[int]) -> str:
@@ -277,13 +275,13 @@ def _span(categories: frozenset[int]) -> str:
 
 LISTED_LAYOUTS = {
     "cityscapes_vps": ListedLayout(
-        parse.read_vps_truth, parse.read_flat_predictions, script_length=_six_frames
+        parse.read_vps_truth, parse.read_flat_predictions, script_parts=_by_six
     ),
     "viper": ListedLayout(
         parse.read_viper_truth,
         parse.read_flat_predictions,
         script_json_areas=False,
-        script_length=_equal_parts,
+        script_parts=_equal_parts,
     ),
     "vipseg": ListedLayout(parse.read_vipseg_truth, parse.read_vipseg_predictions, nested=True),
 }

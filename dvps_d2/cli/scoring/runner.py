@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import cv2
 
-from dvps_d2.cli.scoring.files import Dataset, Frame, Problems, Reader
+from dvps_d2.cli.scoring.files import Dataset, Frame, Problems, Reader, ScriptStopsError
 from dvps_d2.cli.scoring.png import read_grey16
-from dvps_d2.metrics import Counts, FrameCounts, Protocol, VideoCounter, count_frame
+from dvps_d2.metrics import Counts, FrameCounts, OverlapError, Protocol, VideoCounter, count_frame
 
 CHUNK = 4  # frames that a process takes at a time
 
@@ -45,6 +45,9 @@ def count_dataset(
 
     Returns:
         One entry per video with at least one scored frame.
+
+    Raises:
+        ScriptStopsError: scored as published, on truth areas on which the script stops.
     """
     scores = []
     with _counted_frames(dataset, protocol, workers) as outcomes:
@@ -57,10 +60,18 @@ def count_dataset(
                 if counts is None:
                     counter.skip()
                 else:
-                    counter.add(counts)
+                    _add(counter, counts, video.video_id)
             if counter.frames:
                 scores.append(VideoScore(video.video_id, counter.counts()))
     return scores
+
+
+def _add(counter: VideoCounter, counts: FrameCounts, video_id: str) -> None:
+    """Add a frame; areas that cannot be are those of a JSON, on which published scripts stop."""
+    try:
+        counter.add(counts)
+    except OverlapError as error:
+        raise ScriptStopsError(f"video {video_id}, frame {counter.frames}: {error}") from None
 
 
 def count_files(frame: Frame, reader: Reader, protocol: Protocol) -> Outcome:
