@@ -18,14 +18,18 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "dvps_d2.cli.convert_weights",
         "turn a published checkpoint into a safetensors file",
     ),
+    "analyze": ("dvps_d2.cli.analyze", "parameters, FLOPs, memory and seconds of a model"),
     "check": ("dvps_d2.cli.check", "look a dataset over before training on it"),
     "import-data": (
         "dvps_d2.cli.import_data",
         "turn COCO panoptic files or videos with masks into own data",
     ),
+    "demo": ("dvps_d2.cli.demo", "film what a model says about any video, camera or stream"),
     "doctor": ("dvps_d2.cli.doctor", "look the installation over and say what to do"),
+    "make-street": ("dvps_d2.cli.make_street", "render a street data set in a real one's files"),
     "predict": ("dvps_d2.cli.predict", "predict a dataset and write its submission"),
     "quickstart": ("dvps_d2.cli.quickstart", "compare a street run with a baseline and draw it"),
+    "view-data": ("dvps_d2.cli.view_data", "draw what training is fed, after augmentation"),
     "score": ("dvps_d2.cli.score", "score folders of predictions against ground truth"),
 }
 

@@ -7,6 +7,7 @@ logarithm of depth: from 2 m to 4 m is as far as from 20 m to 40 m.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -37,8 +38,8 @@ class DepthScale:
 
     def place(self, metres: np.ndarray | float) -> np.ndarray:
         """Metres above 0 -> 0 (near) .. 1 (far)."""
-        metres = np.maximum(np.asarray(metres, np.float32), 1e-6)
-        return np.clip(np.log(metres / self.near) / np.log(self.far / self.near), 0, 1)
+        inside = np.clip(np.asarray(metres, np.float32), self.near, self.far)
+        return np.log(inside / np.float32(self.near)) / np.float32(np.log(self.far / self.near))
 
     def ticks(self) -> list[float]:
         """Round metres inside the scale, ascending, its two ends included."""
@@ -59,19 +60,23 @@ def draw_depth(metres: np.ndarray, scale: DepthScale | None = None) -> np.ndarra
     if metres.ndim != 2:
         raise ValueError(f"metres must be (H, W), got {metres.shape}")
     scale = scale or DepthScale()
-    known = np.isfinite(metres) & (metres > 0)
-    drawn = _colormap(scale.place(np.where(known, metres, 1)))
-    cv2.copyTo(_hatching(metres.shape), (~known).astype(np.uint8), drawn)
+    metres = np.asarray(metres, np.float32)
+    unknown = ~((metres > 0) & (metres < np.inf))  # NaN among them
+    drawn = _colormap(scale.place(metres))
+    if unknown.any():
+        cv2.copyTo(_hatching(metres.shape), unknown.astype(np.uint8), drawn)
     return drawn
 
 
 def _colormap(place: np.ndarray) -> np.ndarray:
     """0 (near) .. 1 (far) -> RGB."""
-    level = _BRIGHTEST - place * np.float32(_BRIGHTEST - _DARKEST)
+    # NaN, where the depth is unknown, becomes any colour here and is hatched over.
+    level = _BRIGHTEST - np.nan_to_num(place) * np.float32(_BRIGHTEST - _DARKEST)
     bgr = cv2.applyColorMap(level.astype(np.uint8), cv2.COLORMAP_MAGMA)
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
+@lru_cache(maxsize=4)
 def _hatching(shape: tuple[int, int]) -> np.ndarray:
     """(H, W, 3) diagonal stripes in two dark greys."""
     height, width = shape

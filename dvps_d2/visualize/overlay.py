@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from scipy.ndimage import find_objects
 
 from dvps_d2.visualize.palette import Palette
 from dvps_d2.visualize.segments import SegmentMap
 from dvps_d2.visualize.text import put_text, text_size
 
 MUTING = 0.8  # share of grey in the picture below the colours
+_LIGHT = np.uint8(110)  # added to lines around things
 LEAST_LABEL_AREA = 0.0012  # of the frame: smaller things go without a label
 
 
@@ -80,9 +82,12 @@ def draw_boundaries(drawn: np.ndarray, segments: SegmentMap) -> None:
     edge = np.asarray(cv2.dilate(changes, np.ones((reach, reach), np.uint8)))
     is_track = np.take((segments.track_ids > 0).astype(np.uint8), index)
     around = np.asarray(cv2.dilate(is_track, np.ones((3, 3), np.uint8)))
-    drawn[edge.astype(bool)] //= 2
-    light = np.full_like(drawn, 110)
-    cv2.add(drawn, light, dst=drawn, mask=np.bitwise_and(edge, around))
+    # 0: no line, 1: dark, 2: light. Few pixels are lines: only those are computed.
+    kind = cv2.add(edge, cv2.bitwise_and(edge, around))
+    rows, columns = np.nonzero(kind)
+    lines = drawn[rows, columns] >> 1
+    lines[kind[rows, columns] == 2] += _LIGHT
+    drawn[rows, columns] = lines
 
 
 def _draw_labels(drawn: np.ndarray, segments: SegmentMap, names: Sequence[str] | None) -> None:
@@ -93,8 +98,11 @@ def _draw_labels(drawn: np.ndarray, segments: SegmentMap, names: Sequence[str] |
     areas = np.bincount(coarse.ravel(), minlength=len(segments.track_ids)) * step * step
     least = max(LEAST_LABEL_AREA * height * width, 1.5 * letters * letters)
     rows = np.flatnonzero((segments.track_ids > 0) & (areas >= least))
+    boxes = find_objects(coarse.astype(np.int32), max_label=len(areas) - 1)  # of rows 1, 2, ...
     for row in rows[np.argsort(areas[rows])]:  # the largest last, on top
-        x, y, room = _roomiest_place(coarse == row)
+        box = boxes[row - 1]
+        x, y, room = _roomiest_place((coarse[box] == row).astype(np.uint8))
+        x, y = x + box[1].start, y + box[0].start
         text = str(segments.track_ids[row])
         if names is not None:
             full = f"{names[segments.class_ids[row]]} {text}"
@@ -106,11 +114,9 @@ def _draw_labels(drawn: np.ndarray, segments: SegmentMap, names: Sequence[str] |
 
 
 def _roomiest_place(mask: np.ndarray) -> tuple[int, int, float]:
-    """(x, y, radius) of a large circle inside a mask, near its middle."""
-    ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    crop = mask[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1].astype(np.uint8)
-    inside = cv2.distanceTransform(cv2.copyMakeBorder(crop, 1, 1, 1, 1, 0), cv2.DIST_L2, 3)
+    """(x, y, radius) of a large circle inside a mask that fills its box, near its middle."""
+    inside = cv2.distanceTransform(cv2.copyMakeBorder(mask, 1, 1, 1, 1, 0), cv2.DIST_L2, 3)
     radius = float(inside.max())
     y, x = np.nonzero(inside >= 0.9 * radius)
     best = np.argmin((y - inside.shape[0] / 2) ** 2 + (x - inside.shape[1] / 2) ** 2)
-    return int(x[best]) - 1 + int(xs[0]), int(y[best]) - 1 + int(ys[0]), radius
+    return int(x[best]) - 1, int(y[best]) - 1, radius

@@ -92,27 +92,34 @@ def result_sheet(
 
 
 def draw_legend(
-    class_ids: Sequence[int], palette: Palette, names: Sequence[str], width: int
+    class_ids: Sequence[int],
+    palette: Palette,
+    names: Sequence[str],
+    width: int,
+    *,
+    letters: int = 10,
 ) -> np.ndarray:
     """Swatches with class names, as many lines as it takes. (H, width, 3) uint8, RGB.
 
     A thing class shows its class colour and a few of the colours its tracks get.
     """
-    letters, line = 10, 22
+    line, swatch = round(2.2 * letters), round(3.6 * letters)
     places, x, y = [], 0, 0
     for class_id in class_ids:
-        need = 44 + text_size(names[class_id], letters)[0]
+        need = swatch + round(0.8 * letters) + text_size(names[class_id], letters)[0]
         if x and x + need > width:
             x, y = 0, y + line
         places.append((class_id, x, y))
-        x += need + 18
+        x += need + round(1.8 * letters)
     legend = np.full((y + line, width, 3), BACKGROUND, np.uint8)
     for class_id, left, top in places:
         tracks = (0, 1, 2, 3) if class_id in palette.thing_ids else (0,)
-        edges = np.linspace(left, left + 36, len(tracks) + 1).astype(int)
+        edges = np.linspace(left, left + swatch, len(tracks) + 1).astype(int)
         for track, a, b in zip(tracks, edges[:-1], edges[1:], strict=True):
-            legend[top + 4 : top + 18, a:b] = palette.color(class_id, track)
-        put_text(legend, names[class_id], left + 42, top + 16, letters, outline=None)
+            upper, lower = top + round(0.4 * letters), top + round(1.8 * letters)
+            legend[upper:lower, a:b] = palette.color(class_id, track)
+        text_left, baseline = left + swatch + round(0.6 * letters), top + round(1.6 * letters)
+        put_text(legend, names[class_id], text_left, baseline, letters, outline=None)
     return legend
 
 

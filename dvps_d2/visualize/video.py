@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -14,6 +15,10 @@ import cv2
 import numpy as np
 
 from dvps_d2.formats.files import atomic_path
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_GAP = 10.0  # seconds that one frame is held; a longer jump in time is a broken clock
 
 
 def has_pyav() -> bool:
@@ -29,18 +34,27 @@ class VideoWriter(AbstractContextManager):
         fps: frames per second.
         codec: "auto", a four-letter OpenCV code such as "mp4v", or, with PyAV, an encoder such
             as "h264". "auto" is H.264 with PyAV, which browsers play, and "mp4v" without.
+        fallback: take "auto" with a warning where nobody here can encode ``codec``.
 
     Raises:
         ValueError: fps is not above 0; the first frame that is written raises it for a codec
-            nobody here can encode.
+            nobody here can encode, without ``fallback``.
     """
 
-    def __init__(self, path: str | os.PathLike[str], fps: float, *, codec: str = "auto") -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        fps: float,
+        *,
+        codec: str = "auto",
+        fallback: bool = False,
+    ) -> None:
         if fps <= 0:
             raise ValueError(f"fps must be above 0, got {fps}")
         self.path = Path(path)
         self.fps = fps
-        self.codec = ("h264" if has_pyav() else "mp4v") if codec == "auto" else codec
+        usual = ["h264", "mp4v"] if has_pyav() else ["mp4v"]
+        self._codecs = usual if codec == "auto" else [codec, *(usual if fallback else ())]
         self._stack = ExitStack()
         self._sink: _OpenCVSink | _PyAVSink | None = None
         self._shape: tuple[int, ...] | None = None
@@ -55,12 +69,22 @@ class VideoWriter(AbstractContextManager):
             raise ValueError(f"frame must be (H, W, 3) uint8, got {frame.shape} {frame.dtype}")
         if self._sink is None:
             self._shape = frame.shape
-            kind = _OpenCVSink if len(self.codec) == 4 and self.codec != "h264" else _PyAVSink
-            even = _even(frame)
-            self._sink = kind(self._partial, self.fps, self.codec, even.shape[1], even.shape[0])
+            self._sink = self._open(_even(frame))
         if frame.shape != self._shape:
             raise ValueError(f"frame must be {self._shape} like the first, got {frame.shape}")
         self._sink.write(_even(frame))
+
+    def _open(self, frame: np.ndarray) -> _OpenCVSink | _PyAVSink:
+        """The first codec that works."""
+        for codec, next_one in zip(self._codecs, [*self._codecs[1:], None], strict=True):
+            kind = _OpenCVSink if len(codec) == 4 and codec != "h264" else _PyAVSink
+            try:
+                return kind(self._partial, self.fps, codec, frame.shape[1], frame.shape[0])
+            except ValueError as error:
+                if next_one is None:
+                    raise
+                logger.warning("%s; writing %s instead", error, next_one)
+        raise AssertionError("there is always one codec")
 
     def __exit__(self, *exc: Any) -> bool | None:
         try:
@@ -72,6 +96,42 @@ class VideoWriter(AbstractContextManager):
             self._stack.__exit__(type(error), error, error.__traceback__)
             raise
         return self._stack.__exit__(*exc)
+
+
+class Timeline:
+    """How often a frame is written so that a video of constant rate keeps the times of its frames.
+
+    A gap in time is filled with copies, frames that come closer together than the rate allows are
+    left out; small irregularities change nothing.
+
+    Args:
+        fps: rate of the video that is written.
+    """
+
+    def __init__(self, fps: float) -> None:
+        self._fps = fps
+        self._start: float | None = None  # time of the first slot
+        self._written = 0
+
+    def copies(self, seconds: float) -> tuple[int, bool]:
+        """What to do with a frame.
+
+        Args:
+            seconds: its time; never less than the one before.
+
+        Returns:
+            How often the frame before is to be repeated first, and whether to write this one.
+        """
+        if self._start is None:
+            self._start = seconds
+        ahead = (seconds - self._start) * self._fps - self._written
+        if ahead > _LONGEST_GAP * self._fps:  # go on from here
+            self._start, ahead = seconds - self._written / self._fps, 0.0
+        if ahead <= -1:
+            return 0, False
+        repeats = int(ahead + 1e-6) if self._written else 0
+        self._written += repeats + 1
+        return repeats, True
 
 
 class _OpenCVSink:

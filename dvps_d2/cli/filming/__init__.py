@@ -1,0 +1,1 @@
+"""What ``dvps demo`` is made of."""
