@@ -155,6 +155,10 @@ def _add_dvis(cfg: CN) -> None:
     # Start from the inverse of the matching permutation, as the public code does and released
     # weights were trained with. Switch on with those; see dvps_d2/tracker/referring.py.
     tracker.LEGACY_INVERSE_MATCH = False
+    # Which costs decide the query of an object: "first_appearance" (those of the first frame that
+    # shows it), or what the public code does instead, "first_appearance_reused" (objects of later
+    # frames may get a query that is taken) or "first_frame" (its VIPSeg data: all in the first).
+    tracker.MATCHING = "first_appearance"
     # Share of the training in which ground truth is matched with the predictions of the frozen
     # stage before (0 to 1); used by the refiner too.
     tracker.GUIDED_FRACTION = 0.5

@@ -10,12 +10,13 @@ from .depth import (
 )
 from .depth_supervision import DepthSupervision
 from .mask import dice_loss, pairwise_dice, pairwise_sigmoid_bce, sigmoid_bce_loss
-from .matcher import HungarianMatcher
+from .matcher import BY_ONE_FRAME, HungarianMatcher
 from .pairs import Pairs
 from .sampling import SAMPLINGS, DenseSampling, MaskSampling, PointSampling
 from .targets import FrameTargets
 
 __all__ = [
+    "BY_ONE_FRAME",
     "SAMPLINGS",
     "DenoisingPlan",
     "DenseSampling",

@@ -20,7 +20,9 @@ from .precision import at_least_float32, full_precision
 from .sampling import MaskSampling, PointSampling
 from .targets import FrameTargets, Size
 
-SCOPES = ("frame", "first_appearance", "clip")
+SCOPES = ("frame", "first_appearance", "first_appearance_reused", "first_frame", "clip")
+# What ties queries of several frames together by the costs of one frame each.
+BY_ONE_FRAME = ("first_appearance", "first_appearance_reused", "first_frame")
 
 
 class HungarianMatcher(nn.Module):
@@ -37,11 +39,16 @@ class HungarianMatcher(nn.Module):
         scope: ``"frame"``: every frame for itself (MinVIS, MinDVPS). ``"first_appearance"``: one
             query per segment for all frames of the clip, by the costs of the first frame that
             shows the segment (DVIS tracker). ``"clip"``: one query per segment, by the costs of
-            whole tubes (DVIS refiner). The last two need queries that are already tracks.
+            whole tubes (DVIS refiner). All but the first need queries that are already tracks.
+            Two more restore what the public code of DVIS does in place of "first_appearance":
+            ``"first_appearance_reused"`` assigns the segments that appear in each frame without
+            regard to those before, so that a query may answer for two segments;
+            ``"first_frame"`` takes the costs of the clip's first frame for all segments, an empty
+            mask for those that appear later (its data for video panoptic segmentation).
 
     Source: Cheng et al., Mask2Former, 2022, section 3.3 (points, shared by the masks of a frame);
-    Zhang et al., DVIS, 2023 (first appearance). Differs from it by: all segments of a clip are
-    assigned together, so that no query answers for two.
+    Zhang et al., DVIS, 2023 (first appearance). Differs from it by: in "first_appearance" all
+    segments of a clip are assigned together, so that no query answers for two.
     """
 
     def __init__(
@@ -90,10 +97,13 @@ class HungarianMatcher(nn.Module):
         considered = [self._considered(targets, _grid(layer)) for layer in layers]
         costs = torch.stack([self.cost(layer, targets) for layer in layers]).cpu().numpy()
         rows = torch.stack(considered).cpu().numpy()
+        turns = torch.stack([self._turns(targets, _grid(layer)) for layer in layers]).cpu().numpy()
         repeats = len(targets.class_ids) // costs.shape[1]  # frames that share an assignment
         matched = []
-        for layer, cost, shown, kept in zip(layers, costs, rows, considered, strict=True):
-            pairs = Pairs.from_lists(_assign(cost, shown, layer), targets.masks.device)
+        for layer, cost, shown, turn, kept in zip(
+            layers, costs, rows, turns, considered, strict=True
+        ):
+            pairs = Pairs.from_lists(_assign(cost, shown, turn, layer), targets.masks.device)
             dropped = targets.present & ~kept.repeat_interleave(repeats, dim=0)
             matched.append(pairs.repeat(repeats, dropped))
         return matched
@@ -102,7 +112,7 @@ class HungarianMatcher(nn.Module):
     def cost(self, queries: FrameQueries, targets: FrameTargets) -> Tensor:
         """(S, Q, N) float32 cost of every query with every row, padding included.
 
-        S is F = B * T frames in scope "frame", and B clips in the other two.
+        S is F = B * T frames in scope "frame", and B clips in the others.
         """
         with full_precision(queries.class_logits.device):
             class_logits = at_least_float32(queries.class_logits)
@@ -118,8 +128,8 @@ class HungarianMatcher(nn.Module):
             )
             cost += self.mask_weight * pairwise_sigmoid_bce(logits, masks)
             cost += self.dice_weight * pairwise_dice(logits, masks)
-            if self.scope == "first_appearance":
-                cost = self._at_first_appearance(cost, targets, _grid(queries))
+            if self.scope in BY_ONE_FRAME:
+                cost = self._at_one_frame(cost, targets, _grid(queries))
         return cost
 
     def _considered(self, targets: FrameTargets, grid: Size) -> Tensor:
@@ -130,13 +140,25 @@ class HungarianMatcher(nn.Module):
         seen = visible & (targets.areas > 0)
         return seen.unflatten(0, (-1, targets.num_frames)).any(1)
 
-    def _at_first_appearance(self, cost: Tensor, targets: FrameTargets, grid: Size) -> Tensor:
-        """(F, Q, N) -> (B, Q, N): every segment's column from the first frame that shows it."""
+    def _at_one_frame(self, cost: Tensor, targets: FrameTargets, grid: Size) -> Tensor:
+        """(F, Q, N) -> (B, Q, N): every segment's column from the frame that decides."""
+        frame = self._first_seen(targets, grid)
+        if self.scope == "first_frame":
+            frame = torch.zeros_like(frame)
+        index = frame[:, None, None, :].expand(-1, 1, cost.shape[1], -1)
+        return cost.unflatten(0, (-1, targets.num_frames)).gather(1, index).squeeze(1)
+
+    def _first_seen(self, targets: FrameTargets, grid: Size) -> Tensor:
+        """(B, N) int64: the first frame of the clip that shows a segment; 0 where none does."""
         seen = targets.visible(grid, self.min_cells) & (targets.areas > 0)
-        shape = (-1, targets.num_frames)
-        first = seen.unflatten(0, shape).byte().argmax(1)  # (B, N)
-        index = first[:, None, None, :].expand(-1, 1, cost.shape[1], -1)
-        return cost.unflatten(0, shape).gather(1, index).squeeze(1)
+        return seen.unflatten(0, (-1, targets.num_frames)).byte().argmax(1)
+
+    def _turns(self, targets: FrameTargets, grid: Size) -> Tensor:
+        """(S, N) int64: segments with one number are assigned together."""
+        if self.scope == "first_appearance_reused":
+            return self._first_seen(targets, grid)
+        samples = len(targets.class_ids) // (1 if self.scope == "frame" else targets.num_frames)
+        return targets.class_ids.new_zeros(samples, targets.class_ids.shape[1])
 
 
 def tubes(values: Tensor, num_frames: int) -> Tensor:
@@ -150,17 +172,20 @@ def _grid(queries: FrameQueries) -> Size:
 
 
 def _assign(
-    costs: np.ndarray, considered: np.ndarray, queries: FrameQueries
+    costs: np.ndarray, considered: np.ndarray, turns: np.ndarray, queries: FrameQueries
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Per sample the matched (queries, rows)."""
     lists = []
-    for sample, (cost, shown) in enumerate(zip(costs, considered, strict=True)):
-        rows = shown.nonzero()[0]
-        table = cost[:, rows]
-        if not np.isfinite(table).all():
+    for sample, (cost, shown, turn) in enumerate(zip(costs, considered, turns, strict=True)):
+        if not np.isfinite(cost[:, shown]).all():
             raise FloatingPointError(_what_is_not_finite(queries, sample, len(costs)))
-        chosen, columns = linear_sum_assignment(table)
-        lists.append((chosen, rows[columns]))
+        parts = []
+        for number in np.unique(turn[shown]) if shown.any() else (0,):
+            rows = (shown & (turn == number)).nonzero()[0]
+            chosen, columns = linear_sum_assignment(cost[:, rows])
+            parts.append((chosen, rows[columns]))
+        chosen, rows = (np.concatenate(column) for column in zip(*parts, strict=True))
+        lists.append((chosen, rows))
     return lists
 
 

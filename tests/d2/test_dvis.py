@@ -233,3 +233,14 @@ def test_bfloat16_autocast_trains_and_streams(dvis_cfg, name):
     assert torch.isfinite(total)
     assert len(frames) == 6
     assert all(depth.dtype == torch.float32 for _, _, depth in frames.values())
+
+
+@pytest.mark.parametrize("scope", ["first_appearance", "first_appearance_reused", "first_frame"])
+def test_the_config_chooses_the_matching(dvis_cfg, scope):
+    model = build_model(dvis_cfg("dvis_online", "MODEL.TRACKER.MATCHING", scope))
+    assert model.criterion.matcher.scope == scope
+
+
+def test_an_unknown_matching_is_named(dvis_cfg):
+    with pytest.raises(ValueError, match=r"MODEL.TRACKER.MATCHING='clip' is not one of first_app"):
+        build_model(dvis_cfg("dvis_online", "MODEL.TRACKER.MATCHING", "clip"))

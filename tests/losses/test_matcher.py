@@ -133,6 +133,39 @@ def test_one_query_per_segment_from_its_first_appearance():
     assert partners(pairs) == [{0: 1, 1: 0}, {0: 1, 1: 0}]
 
 
+def test_published_matching_may_give_one_query_two_segments():
+    # Slot 0 draws A and then B, slot 1 the other way round: it suits neither when it appears.
+    frames = ["AA..", "AABB"]
+    targets = [draw_targets(frames, {"A": ROAD, "B": CAR})]
+    queries = draw_queries(
+        frames, {"A": ROAD, "B": CAR}, num_classes=3, slots=["AB", "BA"]
+    )
+    (reused, _) = match(queries, targets, scope="first_appearance_reused").lists()
+    assert [x.tolist() for x in reused] == [[0, 0], [0, 1]]
+    (corrected, _) = match(queries, targets, scope="first_appearance").lists()
+    assert [sorted(x.tolist()) for x in corrected] == [[0, 1], [0, 1]]
+
+
+def test_published_video_panoptic_data_matches_everything_in_the_first_frame():
+    # B appears in frame 1, in slot 1; in frame 0 slot 2 is the one that draws nothing, as B does.
+    frames = ["AA..", "AABB"]
+    targets = FrameTargets.from_clips(
+        [draw_targets(frames, {"A": ROAD, "B": CAR})], keep_absent=True
+    )
+    queries = draw_queries(
+        frames,
+        [{"A": ROAD}, {"A": ROAD, "B": CAR}],
+        num_classes=3,
+        slots=["AAB", "ABA"],
+    )
+    found = {
+        scope: partners(HungarianMatcher(sampling=DenseSampling(), scope=scope)(queries, targets))
+        for scope in ("first_frame", "first_appearance")
+    }
+    assert found["first_appearance"] == [{0: 0, 1: 1}] * 2
+    assert {row: query for query, row in found["first_frame"][0].items()}[1] == 2
+
+
 def test_one_query_per_tube():
     # Slot 0 is right in two of three frames, slot 1 in one.
     frames = ["AABB"] * 3

@@ -18,14 +18,19 @@ from dvps_d2.d2.build import (
     build_referring_tracker,
     build_segmenter,
     build_temporal_refiner,
-    sky_depth,
+    choose,
 )
+from dvps_d2.d2.build_depth import sky_depth
+from dvps_d2.losses import BY_ONE_FRAME
 from dvps_d2.pipeline import DVPSPipeline
 from dvps_d2.refiner import TemporalRefiner
 from dvps_d2.structures import Clip, ClipTargets, FrameQueries, SegmenterOutput
 from dvps_d2.tracker import ReferringTracker
 
 from .base import VideoMetaArch
+
+# MODEL.TRACKER.MATCHING -> scope of the matcher.
+MATCHINGS = {name: name for name in BY_ONE_FRAME}
 
 
 class StagedMetaArch(VideoMetaArch):
@@ -89,7 +94,8 @@ class DVIS_online(StagedMetaArch):
             build_referring_tracker(cfg),
             fusion=build_fusion(cfg),
         )
-        return _shared(cfg, pipeline, trained="tracker", scope="first_appearance")
+        scope = choose("MODEL.TRACKER.MATCHING", cfg.MODEL.TRACKER.MATCHING, MATCHINGS)
+        return _shared(cfg, pipeline, trained="tracker", scope=scope)
 
     def losses(self, clip: Clip, targets: Sequence[ClipTargets]) -> dict[str, Tensor]:
         """Each object belongs to one query from the frame in which it first appears."""
