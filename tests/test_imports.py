@@ -22,6 +22,7 @@ ALLOWED = {
     "windows": set(),
     "layers": BASE,
     "visualize": BASE | {"formats"},
+    "report": {"formats", "metrics", "visualize"},
     **{stage: BASE | {"layers"} for stage in STAGES},
     "pipeline": BASE | {"layers"} | STAGES,
     "losses": BASE | {"layers"} | STAGES,

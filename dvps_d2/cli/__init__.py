@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("dvps_d2.cli.predict", "predict a dataset and write its submission"),
     "quickstart": ("dvps_d2.cli.quickstart", "compare a street run with a baseline and draw it"),
     "view-data": ("dvps_d2.cli.view_data", "draw what training is fed, after augmentation"),
+    "report": ("dvps_d2.cli.report", "one HTML page: scores, a player with errors, tracks"),
     "score": ("dvps_d2.cli.score", "score folders of predictions against ground truth"),
 }
 

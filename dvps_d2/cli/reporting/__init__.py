@@ -1,0 +1,1 @@
+"""Gathering what a report shows: predictions of a run, or folders as ``dvps score`` takes them."""
