@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from detectron2.data import MetadataCatalog
 from detectron2.modeling import build_backbone
 
-from dvps_d2.depth import DepthActivation
+from dvps_d2.d2.build_depth import (
+    build_depth_activation,
+    build_depth_decoder,
+    build_depth_loss,
+    build_depth_supervision,
+    depth_upsampling,
+    refuse_decoder_keys,
+)
+from dvps_d2.d2.choices import choose, dataset_metadata
 from dvps_d2.losses import (
     SAMPLINGS,
     DenseSampling,
-    DepthLoss,
-    DepthSupervision,
     HungarianMatcher,
     LossWeights,
     PointSampling,
     SetCriterion,
 )
-from dvps_d2.losses.depth_supervision import MATCHINGS
 from dvps_d2.panoptic import ClipFusion, FrameFusion, FusionSettings
 from dvps_d2.pipeline import DVPSPipeline
 from dvps_d2.refiner import TemporalRefiner
-from dvps_d2.segmenter import DepthDecoder, MaskedAttentionDecoder, PixelDecoder, QuerySegmenter
+from dvps_d2.segmenter import MaskedAttentionDecoder, PixelDecoder, QuerySegmenter
 from dvps_d2.tracker import FixedSlots, QueryMatching, ReferringTracker
 from dvps_d2.tracker.depth_slots import DepthInFixedSlots
 
@@ -79,18 +83,14 @@ def build_segmenter(cfg: Any, *, with_depth: bool = True) -> QuerySegmenter:
         denoising=former.DENOISING.GROUPS > 0,
         **shared,
     )
-    depth_decoder = None
-    if with_depth and cfg.MODEL.DVPS.DEPTH.ENABLED:
-        depth_decoder = DepthDecoder(
-            global_query=cfg.MODEL.DVPS.DEPTH.GLOBAL_QUERY,
-            masked_attention=cfg.MODEL.DVPS.DEPTH.MASKED_ATTENTION,
-            **shared,
-        )
+    with_depth = with_depth and cfg.MODEL.DVPS.DEPTH.ENABLED
+    depth_decoder = build_depth_decoder(cfg, shared) if with_depth else None
     return QuerySegmenter(backbone, pixel_decoder, decoder, depth_decoder)
 
 
 def build_referring_tracker(cfg: Any, *, memory_for_refiner: bool = False) -> ReferringTracker:
     """The tracker of ``MODEL.TRACKER``, as wide as the query decoder."""
+    refuse_decoder_keys(cfg)
     return ReferringTracker(
         num_layers=cfg.MODEL.TRACKER.DECODER_LAYERS,
         legacy_inverse_match=cfg.MODEL.TRACKER.LEGACY_INVERSE_MATCH,
@@ -128,57 +128,9 @@ def build_fusion(cfg: Any) -> FrameFusion | ClipFusion:
         overlap_threshold=test.OVERLAP_THRESHOLD,
         class_memory=cfg.MODEL.DVPS.FUSION.CLASS_MEMORY,
         depth=build_depth_activation(cfg) if cfg.MODEL.DVPS.DEPTH.ENABLED else None,
+        depth_upsampling=depth_upsampling(cfg),
     )
     return choose("MODEL.DVPS.FUSION.SCOPE", cfg.MODEL.DVPS.FUSION.SCOPE, FUSIONS)(settings)
-
-
-def build_depth_activation(cfg: Any) -> DepthActivation:
-    """Depth logits -> metres, by ``MODEL.DVPS.DEPTH``."""
-    depth = cfg.MODEL.DVPS.DEPTH
-    return DepthActivation(depth.ACTIVATION, depth.MIN, depth.MAX)
-
-
-def sky_depth(cfg: Any) -> dict[int, float]:
-    """Class id of the sky -> metres that are shown there; empty without the sky rule."""
-    if not (cfg.MODEL.DVPS.DEPTH.ENABLED and cfg.MODEL.DVPS.DEPTH.SKY_RULE):
-        return {}
-    names = dataset_metadata(cfg).thing_classes
-    return {names.index("sky"): cfg.MODEL.DVPS.DEPTH.MAX} if "sky" in names else {}
-
-
-def choose(key: str, value: str, choices: dict[str, Any]) -> Any:
-    """Look a config value up.
-
-    Raises:
-        ValueError: names the key, the value and the choices.
-    """
-    if value not in choices:
-        raise ValueError(f"{key}={value!r} is not one of {', '.join(choices)}")
-    return choices[value]
-
-
-def dataset_metadata(cfg: Any) -> Any:
-    """Metadata of the dataset that names the classes, checked against the class count.
-
-    Raises:
-        ValueError: no dataset is named, it is not registered, or its class count differs.
-    """
-    names = tuple(cfg.DATASETS.TRAIN) or tuple(cfg.DATASETS.TEST)
-    if not names:
-        raise ValueError("set DATASETS.TRAIN or DATASETS.TEST: the dataset names the classes")
-    metadata = MetadataCatalog.get(names[0])
-    classes = metadata.get("thing_classes")
-    if classes is None:
-        raise ValueError(
-            f"dataset {names[0]!r} is not registered with thing_classes and thing_ids; use "
-            f"dvps_d2.d2.register_video_dataset"
-        )
-    if len(classes) != cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES:
-        raise ValueError(
-            f"MODEL.SEM_SEG_HEAD.NUM_CLASSES={cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES}, but dataset "
-            f"{names[0]!r} has {len(classes)} classes"
-        )
-    return metadata
 
 
 def build_criterion(cfg: Any, *, scope: str = "frame", keep_absent: bool = False) -> SetCriterion:
@@ -198,15 +150,6 @@ def build_criterion(cfg: Any, *, scope: str = "frame", keep_absent: bool = False
         sampling=sampling,
         scope=scope,
     )
-    depth_loss = None
-    if depth.ENABLED:
-        depth_loss = DepthLoss(
-            build_depth_activation(cfg),
-            si_weight=depth.SI_WEIGHT,
-            abs_weight=depth.ABS_WEIGHT,
-            sq_weight=depth.SQ_WEIGHT,
-            variance_focus=depth.SI_LAMBDA,
-        )
     return SetCriterion(
         cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
         matcher,
@@ -218,26 +161,10 @@ def build_criterion(cfg: Any, *, scope: str = "frame", keep_absent: bool = False
             global_depth=depth.GLOBAL_WEIGHT,
         ),
         no_object_weight=former.NO_OBJECT_WEIGHT,
-        depth_loss=depth_loss,
+        depth_loss=build_depth_loss(cfg) if depth.ENABLED else None,
         depth_supervision=build_depth_supervision(cfg),
         keep_absent=keep_absent,
     )
-
-
-def build_depth_supervision(cfg: Any) -> DepthSupervision:
-    """Which depth query answers where, by ``MODEL.DVPS.DEPTH``.
-
-    Raises:
-        ValueError: an unknown choice, or choices that exclude each other.
-    """
-    depth = cfg.MODEL.DVPS.DEPTH
-    if depth.GLOBAL_WEIGHT > 0 and not depth.GLOBAL_QUERY:
-        raise ValueError(
-            f"MODEL.DVPS.DEPTH.GLOBAL_WEIGHT={depth.GLOBAL_WEIGHT} weighs the depth of the global "
-            "query, but GLOBAL_QUERY is False; set GLOBAL_WEIGHT 0.0"
-        )
-    choose("MODEL.DVPS.DEPTH.MATCHING", depth.MATCHING, dict.fromkeys(MATCHINGS))
-    return DepthSupervision(matching=depth.MATCHING)
 
 
 def build_mask_sampling(cfg: Any) -> PointSampling | DenseSampling:

@@ -22,8 +22,8 @@ from dvps_d2.tracker import (
     TrackHead,
 )
 
-from .build import choose, dataset_metadata
 from .build_flow import build_flow
+from .choices import choose, dataset_metadata
 from .detector import build_detector
 
 TRACKERS = {

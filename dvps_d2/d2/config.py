@@ -299,9 +299,13 @@ def _add_dvps(cfg: CN) -> None:
     depth = cfg.MODEL.DVPS.DEPTH = CN()
     # Whether the model has a depth decoder (MinDVPS switches it on).
     depth.ENABLED = False
-    # Metres. Predictions lie between the two; ground truth from MAX on is ignored in training.
+    # Metres between which predictions lie (PolyphonicFormer and Uni-DVPS: 0.01 and 80; ViP-DeepLab:
+    # 0 and 88; MinDVPS: 0 and an unnamed maximum).
     depth.MIN = 0.01
     depth.MAX = 80.0
+    # Ground truth at or beyond MAX: "ignore" (PolyphonicFormer clips it and leaves out what was
+    # clipped) or "clip" (learn that it is MAX).
+    depth.BEYOND_MAX = "ignore"
     # From sigmoid to metres: "linear" (min + s (max - min), the paper's) or "log"
     # (exp of a value between log min and log max; use MIN 1.0 with it).
     depth.ACTIVATION = "linear"
@@ -314,6 +318,18 @@ def _add_dvps(cfg: CN) -> None:
     depth.SQ_WEIGHT = 3.0
     # lambda in mean(g^2) - lambda mean(g)^2 (Eigen et al. 2014: 0.5; ViP-DeepLab: 1).
     depth.SI_LAMBDA = 1.0
+    # Scale-invariant loss: "eigen" (the above; ViP-DeepLab too) or "polyphonic" (the mean is not
+    # squared, as in PolyphonicFormer's public code, which makes it depend on scale).
+    depth.SI_FORM = "eigen"
+    # Squared relative loss: "root" (square root of the mean of squared relative errors;
+    # ViP-DeepLab, PolyphonicFormer), "kitti" (that mean itself, as KITTI scores it) or "eigen"
+    # (mean of (d - d*)^2 / d* in metres, as Eigen et al. score it).
+    depth.SQ_FORM = "root"
+    # Depth is compared at "mask" resolution (the grid of the mask features; ground truth at the
+    # centre of every cell) or at "full" resolution (logits upsampled bilinearly; much memory).
+    depth.LOSS_RESOLUTION = "mask"
+    # A depth loss for every layer of the decoder (Uni-DVPS), or for the last one alone.
+    depth.DEEP_SUPERVISION = True
     # Weight of an extra loss of the global query over all valid pixels; eq. 4 trains it outside
     # the segments only, which is weight 0.
     depth.GLOBAL_WEIGHT = 0.0
@@ -327,6 +343,21 @@ def _add_dvps(cfg: CN) -> None:
     # Whether depth query i reads only where mask i is (left open by the paper; Uni-DVPS does);
     # False: the whole frame, as the global query always does.
     depth.MASKED_ATTENTION = True
+    # Linear layers from a depth query to its embedding, after a LayerNorm (Uni-DVPS: 3, its mask
+    # head as well). The number of layers of the depth decoder is no choice of its own: each reads
+    # within the masks of the segmentation decoder's layer beside it and learns from its pairs, so
+    # MASK_FORMER.DEC_LAYERS counts for both (4 for the three layers of the text; Uni-DVPS: 10).
+    depth.HEAD_LAYERS = 3
+    # Layers of a perceptron on every cell of the mask features before the dot product with depth
+    # embeddings; 0: depth shares the features with the masks (the paper's). Uni-DVPS has 2, and 2
+    # more for masks, which released segmenters lack and so are not offered.
+    depth.FEATURE_LAYERS = 0
+    # When weights without a depth decoder are loaded (a released Mask2Former or MinVIS), start it
+    # as a copy of the segmentation decoder, but for the head and the global query. False: random.
+    depth.COPY_DECODER = True
+    # At inference, from the mask grid to the output: "metres" are upsampled bilinearly
+    # (PolyphonicFormer), "logits" are and become metres afterwards, or "nearest" (Uni-DVPS).
+    depth.UPSAMPLING = "metres"
     # At inference, depth embeddings are permuted together with the masks that tracking moves. False
     # is an ablation that leaves them in their slots, a defect of the public code of Uni-DVPS.
     depth.FOLLOW_TRACKS = True
@@ -368,6 +399,8 @@ def _add_input(cfg: CN) -> None:
     cfg.INPUT.COLOR_JITTER = 0.0
     # Multiply depth by old size / new size after a resize (a nearer camera sees larger objects).
     cfg.INPUT.SCALE_DEPTH = True
+    # Clip scaled depth to the least and greatest depth that the map had before, as Uni-DVPS does.
+    cfg.INPUT.DEPTH_BOUND = False
 
     # Frames left out of training: video ids, "video id/frame id", or base names of images.
     # (MinDVPS drops two frames with broken depth, which its paper does not name.)

@@ -137,6 +137,8 @@ class SetCriterion(nn.Module):
                 matched = [self.matcher(matched_by, frames)] * len(layers)
             for suffix, layer, pairs in zip(_suffixes(len(layers)), layers, matched, strict=True):
                 terms = self._matched_terms(layer, pairs, frames, num_masks)
+                if not suffix or self.depth_supervision.every_layer:
+                    terms.update(self._depth_terms(layer, pairs, frames))
                 losses.update(self._weigh(terms, suffix))
             if denoising is not None:
                 suffixes = _suffixes(len(output.denoising))
@@ -158,11 +160,15 @@ class SetCriterion(nn.Module):
         classes[frame, query] = frames.class_ids[frame, row]
         terms = {"class": class_loss(logits, classes, self.empty_weight)}
         terms.update(self._mask_terms(layer, pairs, frames, num_masks, by_tube=self._by_tube))
-        if self.depth_loss is not None and layer.has_depth and frames.depth is not None:
-            dense = self.weights.global_depth > 0
-            supervise = self.depth_supervision.terms
-            terms.update(supervise(layer, pairs, frames, self.depth_loss, dense=dense))
         return terms
+
+    def _depth_terms(
+        self, layer: FrameQueries, pairs: Pairs, frames: FrameTargets
+    ) -> dict[str, Tensor]:
+        if self.depth_loss is None or not layer.has_depth or frames.depth is None:
+            return {}
+        dense = self.weights.global_depth > 0
+        return self.depth_supervision.terms(layer, pairs, frames, self.depth_loss, dense=dense)
 
     def _denoising_terms(
         self, layer: FrameQueries, plan: DenoisingPlan, frames: FrameTargets, num_masks: Tensor

@@ -36,7 +36,7 @@ def match_by_depth(layer: FrameQueries, frames: FrameTargets, loss: DepthLoss) -
     the segment of segmentation query i instead.
     """
     size = tuple(layer.mask_features.shape[-2:])
-    features = layer.mask_features.flatten(0, 1).flatten(2)
+    features = layer.features_of_depth.flatten(0, 1).flatten(2)
     logits = dot_products(layer.depth_embeds.flatten(0, 1), features)
     target, valid = loss.ground_truth(frames.depth_at(size))
     owner = torch.where(valid, frames.owner(size), -1)

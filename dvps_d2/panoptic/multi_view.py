@@ -168,7 +168,16 @@ def _mean_depth(
 ) -> Tensor:
     """(1, H, W) metres, averaged over the views."""
     maps = [
-        view.turned(compose_depth(frame, chosen, view.turned(owner), sizes, settings.depth))
+        view.turned(
+            compose_depth(
+                frame,
+                chosen,
+                view.turned(owner),
+                sizes,
+                settings.depth,
+                settings.depth_upsampling,
+            )
+        )
         for view, (frame, sizes), chosen in zip(views, frames, queries, strict=True)
     ]
     return torch.stack(maps).mean(dim=0)

@@ -36,6 +36,8 @@ class FusionSettings:
         class_memory: frames over which a track's class logits are averaged (running mean); 0
             means all frames so far.
         depth: logits -> metres, or None for plain VPS.
+        depth_upsampling: from the mask grid to the output, see
+            :func:`dvps_d2.panoptic.depth_map.compose_depth`.
     """
 
     thing_ids: frozenset[int]
@@ -43,6 +45,7 @@ class FusionSettings:
     overlap_threshold: float = 0.8
     class_memory: int = 0
     depth: Callable[[Tensor], Tensor] | None = None
+    depth_upsampling: str = "metres"
 
 
 class PanopticFusion(Protocol):
@@ -225,7 +228,9 @@ def draw_frame(
     seen = set(torch.unique(ids).tolist())
     depth = None
     if settings.depth is not None and frame.has_depth:
-        depth = compose_depth(frame, candidates.queries, owner, sizes, settings.depth)
+        depth = compose_depth(
+            frame, candidates.queries, owner, sizes, settings.depth, settings.depth_upsampling
+        )
     visible = {number: segment for number, segment in segments.items() if number in seen}
     return PanopticTube(ids.int(), visible, depth), book
 

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from dvps_d2.layers import MLP
 from dvps_d2.segmenter.transformer import MaskedTransformer
 
+# What has no counterpart in the segmentation decoder.
+OWN_PARAMETERS = ("depth_embed.", "feature_embed.", "global_depth_")
+
 
 class DepthPrediction(NamedTuple):
     """Depth embeddings of one supervised layer.
@@ -42,6 +45,9 @@ class DepthDecoder(MaskedTransformer):
         in_channels: channels of the feature maps, if not ``hidden_dim``.
         global_query: whether there is a query for the whole frame beside those of segments.
         masked_attention: False lets every depth query read the whole frame.
+        head_layers: linear layers of the head, after a norm.
+        feature_layers: layers of a perceptron on every cell of the mask features before the dot
+            product with depth embeddings; 0 shares the features with the masks.
 
     Source: Ji-Yeon et al., 2023 (MinDVPS), section 3.3. Left open there and chosen here: the number
     of layers, masked attention, the norm before the head, a three-layer head.
@@ -60,6 +66,8 @@ class DepthDecoder(MaskedTransformer):
         in_channels: int | None = None,
         global_query: bool = True,
         masked_attention: bool = True,
+        head_layers: int = 3,
+        feature_layers: int = 0,
     ) -> None:
         super().__init__(
             hidden_dim=hidden_dim,
@@ -75,7 +83,10 @@ class DepthDecoder(MaskedTransformer):
         self.query_embed = nn.Embedding(num_queries, hidden_dim)
         self.global_depth_feat = nn.Embedding(1, hidden_dim) if global_query else None
         self.global_depth_embed = nn.Embedding(1, hidden_dim) if global_query else None
-        self.depth_embed = MLP(hidden_dim, hidden_dim, mask_dim, 3)
+        self.depth_embed = MLP(hidden_dim, hidden_dim, mask_dim, head_layers)
+        self.feature_embed = None
+        if feature_layers > 0:
+            self.feature_embed = MLP(mask_dim, mask_dim, mask_dim, feature_layers)
 
     def forward(
         self, levels: Sequence[Tensor], attention_masks: Sequence[Tensor]
@@ -118,6 +129,12 @@ class DepthDecoder(MaskedTransformer):
             predictions.append(self._predict(queries))
         return tuple(predictions)
 
+    def features(self, mask_features: Tensor) -> Tensor | None:
+        """(N, Cm, h, w) that depth embeddings are meant for; None = the mask features."""
+        if self.feature_embed is None:
+            return None
+        return self.feature_embed(mask_features.movedim(1, -1)).movedim(-1, 1)
+
     def _predict(self, queries: Tensor) -> DepthPrediction:
         with torch.autocast(queries.device.type, enabled=False):
             queries = queries.to(self.decoder_norm.weight.dtype)
@@ -129,15 +146,15 @@ class DepthDecoder(MaskedTransformer):
     def copy_from(self, decoder: MaskedTransformer) -> None:
         """Start from a (trained) segmentation decoder of the same sizes.
 
-        Layers, level embeddings, norm and queries are copied. The head and the global depth query,
-        which have no counterpart there, stay as they are.
+        Layers, level embeddings, norm and queries are copied. The head, the perceptron on features
+        and the global depth query, which have no counterpart there, stay as they are.
 
         Raises:
             ValueError: a size differs; names the parameter.
         """
         source = decoder.state_dict()
         for name, parameter in self.named_parameters():
-            if name.startswith(("depth_embed.", "global_depth_")):
+            if name.startswith(OWN_PARAMETERS):
                 continue
             if name not in source or source[name].shape != parameter.shape:
                 found = tuple(source[name].shape) if name in source else "nothing"

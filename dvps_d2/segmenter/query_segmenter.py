@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from dvps_d2.segmenter.decoder import MaskedAttentionDecoder, Prediction
 from dvps_d2.segmenter.depth_decoder import DepthDecoder, DepthPrediction
@@ -68,19 +69,33 @@ class QuerySegmenter(nn.Module):
         mask_features, levels = self.pixel_decoder(features)
         decoded = self.predictor(mask_features, levels, denoising)
         depth: tuple[DepthPrediction | None, ...] = (None,) * len(decoded.layers)
+        depth_features: tuple[Tensor | None, ...] = depth
         if self.depth_predictor is not None:
             depth = self.depth_predictor(levels, decoded.attention_masks)
+            depth_features = self._depth_features(decoded.layers)
         shape = (clip.batch_size, clip.num_frames)
         *auxiliary, queries = (
-            _unfold(prediction, shape, layer_depth)
-            for prediction, layer_depth in zip(decoded.layers, depth, strict=True)
+            _unfold(*layer, shape)
+            for layer in zip(decoded.layers, depth, depth_features, strict=True)
         )
-        noised = tuple(_unfold(prediction, shape) for prediction in decoded.denoising)
+        noised = tuple(_unfold(layer, None, None, shape) for layer in decoded.denoising)
         return SegmenterOutput(queries, tuple(auxiliary), noised), state
+
+    def _depth_features(self, layers: Sequence[Prediction]) -> tuple[Tensor | None, ...]:
+        """Per layer the features for depth, computed once where layers share mask features."""
+        known: dict[int, Tensor | None] = {}
+        for layer in layers:
+            if id(layer.mask_features) not in known:
+                features = self.depth_predictor.features(layer.mask_features)
+                known[id(layer.mask_features)] = features
+        return tuple(known[id(layer.mask_features)] for layer in layers)
 
 
 def _unfold(
-    prediction: Prediction, shape: tuple[int, int], depth: DepthPrediction | None = None
+    prediction: Prediction,
+    depth: DepthPrediction | None,
+    depth_features: Tensor | None,
+    shape: tuple[int, int],
 ) -> FrameQueries:
     """(B * T, ...) -> (B, T, ...), with embeddings in the dtype of the features they multiply."""
     features = prediction.mask_features
@@ -96,4 +111,5 @@ def _unfold(
         query_embeds=prediction.query_embeds.unflatten(0, shape),
         depth_embeds=depth_embeds,
         global_depth=global_depth,
+        depth_features=None if depth_features is None else depth_features.unflatten(0, shape),
     )

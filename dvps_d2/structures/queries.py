@@ -37,6 +37,8 @@ class FrameQueries:
         depth_embeds: (B, T, Q, C), or None without depth.
         global_depth: (B, T, C) embedding of the query that predicts depth everywhere; None without
             depth or without such a query.
+        depth_features: (B, T, C, h, w) that depth embeddings are meant for; None where they share
+            the features of the masks.
     """
 
     class_logits: Tensor
@@ -45,6 +47,7 @@ class FrameQueries:
     query_embeds: Tensor
     depth_embeds: Tensor | None = None
     global_depth: Tensor | None = None
+    depth_features: Tensor | None = None
 
     def __post_init__(self) -> None:
         check_shape("class_logits", self.class_logits, (None,) * 4, "(B, T, Q, K+1)")
@@ -59,6 +62,9 @@ class FrameQueries:
             check_shape("depth_embeds", self.depth_embeds, (b, t, q, c), "(B, T, Q, C)")
         if self.global_depth is not None:
             check_shape("global_depth", self.global_depth, (b, t, c), "(B, T, C)")
+        if self.depth_features is not None:
+            shape = tuple(self.mask_features.shape)
+            check_shape("depth_features", self.depth_features, shape, "(B, T, C, h, w)")
 
     @property
     def num_queries(self) -> int:
@@ -80,6 +86,11 @@ class FrameQueries:
         """Whether depth can be decoded."""
         return self.depth_embeds is not None
 
+    @property
+    def features_of_depth(self) -> Tensor:
+        """(B, T, C, h, w) whose dot products with the depth embeddings are depth logits."""
+        return self.mask_features if self.depth_features is None else self.depth_features
+
     def mask_logits(self) -> Tensor:
         """(B, T, Q, h, w) before sigmoid."""
         return torch.einsum("btqc,btchw->btqhw", self.mask_embeds, self.mask_features)
@@ -92,7 +103,7 @@ class FrameQueries:
         """
         if self.depth_embeds is None:
             raise ValueError("these queries carry no depth embeddings; enable MODEL.DVPS.DEPTH")
-        return torch.einsum("btqc,btchw->btqhw", self.depth_embeds, self.mask_features)
+        return torch.einsum("btqc,btchw->btqhw", self.depth_embeds, self.features_of_depth)
 
     def global_depth_logits(self) -> Tensor:
         """(B, T, h, w) before the depth activation.
@@ -104,7 +115,7 @@ class FrameQueries:
             raise ValueError(
                 "these queries carry no global depth; enable MODEL.DVPS.DEPTH and its GLOBAL_QUERY"
             )
-        return torch.einsum("btc,btchw->bthw", self.global_depth, self.mask_features)
+        return torch.einsum("btc,btchw->bthw", self.global_depth, self.features_of_depth)
 
     def permute(self: Queries, order: Tensor) -> Queries:
         """Move every per-query field together.

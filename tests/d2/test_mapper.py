@@ -86,6 +86,13 @@ def test_a_larger_image_is_a_nearer_camera(record):
     assert magnification(T.TransformList(resize)) == 2
 
 
+def test_scaled_depth_can_be_bound_to_the_range_of_its_map(record):
+    resize = [T.ResizeTransform(2, 4, 4, 8)]
+    mapper = ClipMapper(resize, ClipSampling(), with_depth=True, bound_depth=True)
+    depth = mapper(record, draw=0)["targets"].depth  # 20 m everywhere: 10 m is below the least
+    assert depth.unique().tolist() == [0, 20]
+
+
 def test_a_segment_cropped_away_is_no_target(record):
     mapper = ClipMapper([T.CropTransform(0, 1, 4, 1)], ClipSampling(2, 1))
     assert mapper(record, draw=0)["targets"].class_ids.tolist() == [0]

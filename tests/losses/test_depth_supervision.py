@@ -119,6 +119,58 @@ def test_own_matching_names_embeddings_that_are_not_finite():
         depth_losses(queries, targets, matching="own")
 
 
-def test_unknown_choices_are_named():
-    with pytest.raises(ValueError, match="matching must be one of .* got 'depth'"):
-        DepthSupervision(matching="depth")
+def test_the_last_layer_alone():
+    queries, targets = scene(["ABC"], said=(30.0, 40.0, 60.0, 10.0))
+    every = depth_losses(queries, targets)
+    last = depth_losses(queries, targets, every_layer=False)
+    assert set(every) == {"loss_depth", "loss_depth_aux0"}
+    assert last == {"loss_depth": every["loss_depth"]}
+
+
+def test_full_resolution_sees_what_the_mask_grid_misses():
+    # Frames of 4 x 8 pixels over a mask grid of 2 x 4. Everything is 20 m, but for pixel column 3,
+    # which is 40 m.
+    queries = draw_queries(
+        ["AABB AABB"], {"A": 0, "B": 1}, num_classes=3,
+        metres=dict.fromkeys("AB.", logit(20.0)),
+    )  # fmt: skip
+    depth = torch.full((1, 4, 8), 20.0)
+    depth[0, :, 3] = 40.0
+    targets = draw_targets(["AAAABBBB " * 3 + "AAAABBBB"], {"A": 0, "B": 1}, depth)
+    # The grid samples columns 1, 3, 5 and 7, the full frame all eight.
+    assert depth_losses(queries, targets)["loss_depth"] == pytest.approx(0.5 / 4, abs=1e-4)
+    full = depth_losses(queries, targets, resolution="full")
+    assert full["loss_depth"] == pytest.approx(0.5 / 8, abs=1e-4)
+
+
+def test_full_resolution_upsamples_logits_bilinearly():
+    # One segment over cells whose feature is 0 and 1 and whose depth embedding is a: logits 0 and
+    # a, upsampled by two 0, a/4, 3a/4, a.
+    queries = draw_queries(["A."], {"A": 0}, num_classes=3, metres={"A": 0.0, ".": 0.0})
+    features = torch.tensor([[[[[0.0, 1.0]], [[0.0, 0.0]]]]])  # (1, 1, 2 channels, 1, 2)
+    embeds = torch.tensor([[[[2.0, 0.0]]]])
+    queries = replace(
+        queries, mask_features=features, mask_embeds=torch.zeros(1, 1, 1, 2), depth_embeds=embeds,
+        global_depth=torch.zeros(1, 1, 2),
+    )  # fmt: skip
+    targets = draw_targets(["AAAA AAAA"], {"A": 0}, torch.full((1, 2, 4), 20.0))
+    expected = (ACTIVATION(torch.tensor([0.0, 0.5, 1.5, 2.0])) - 20).abs().mean() / 20
+    full = depth_losses(queries, targets, resolution="full")
+    assert full["loss_depth"] == pytest.approx(expected.item(), abs=1e-5)
+
+
+def test_depth_features_of_its_own():
+    # Twice the mask features in the channel that says metres: twice the logit everywhere.
+    queries, targets = scene(["ABC"], said=(20.0, 40.0, 60.0, 10.0))
+    doubled = replace(queries, depth_features=2 * queries.mask_features)
+    said = ACTIVATION(2 * torch.tensor([logit(m) for m in (20.0, 40.0, 60.0)]))
+    true = torch.tensor([20.0, 40.0, 60.0])
+    errors = (said - true).abs() / true
+    expected = (4 * errors[0] + 2 * errors[1] + 2 * errors[2]) / 8
+    assert depth_losses(doubled, targets)["loss_depth"] == pytest.approx(expected.item(), abs=1e-4)
+
+
+@pytest.mark.parametrize(("name", "value"), [("matching", "depth"), ("resolution", "half")])
+def test_unknown_choices_are_named(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be one of .* got '{value}'"):
+        DepthSupervision(**{name: value})

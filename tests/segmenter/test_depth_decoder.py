@@ -76,6 +76,21 @@ def test_without_global_query_it_has_no_parameters_and_no_prediction(decoder, in
         assert prediction.global_depth is None
 
 
+def test_layers_of_the_head_and_of_the_features():
+    plain = DepthDecoder(**SIZES)
+    assert len(plain.depth_embed.layers) == 3
+    assert plain.features(torch.ones(1, 8, 2, 2)) is None
+    other = DepthDecoder(**SIZES, head_layers=1, feature_layers=1).requires_grad_(False)
+    assert len(other.depth_embed.layers) == 1
+    (layer,) = other.feature_embed.layers
+    layer.weight.copy_(2 * torch.eye(8))
+    layer.bias.copy_(torch.arange(8.0))
+    features = torch.ones(1, 8, 2, 3)
+    found = other.features(features)
+    assert found.shape == (1, 8, 2, 3)
+    assert found[0, :, 1, 2].tolist() == [2.0 + channel for channel in range(8)]
+
+
 def test_permuting_queries_and_masks_permutes_the_embeddings(decoder, inputs):
     levels, masks = inputs
     masks[0][:, 1] = True

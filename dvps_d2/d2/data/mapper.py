@@ -42,6 +42,7 @@ class ClipMapper:
         sampling: how frames are drawn.
         image_format: "RGB" or "BGR".
         scale_depth: divide depth by the magnification of the image.
+        bound_depth: clip divided depth to the range that its map had before.
         with_depth: read depth (the records must have it).
         with_boxes: add ``instances`` and ``sem_seg`` to every frame.
         keep_vanished: keep things in ``instances`` of frames where they are not visible.
@@ -58,6 +59,7 @@ class ClipMapper:
         *,
         image_format: str = "RGB",
         scale_depth: bool = True,
+        bound_depth: bool = False,
         with_depth: bool = False,
         with_boxes: bool = False,
         keep_vanished: bool = False,
@@ -71,6 +73,7 @@ class ClipMapper:
         self.sampling = sampling
         self.image_format = image_format
         self.scale_depth = scale_depth
+        self.bound_depth = bound_depth
         self.with_depth = with_depth
         self.with_boxes = with_boxes
         self.keep_vanished = keep_vanished
@@ -86,6 +89,7 @@ class ClipMapper:
             ClipSampling.from_config(cfg),
             image_format=cfg.INPUT.FORMAT,
             scale_depth=cfg.INPUT.SCALE_DEPTH,
+            bound_depth=cfg.INPUT.DEPTH_BOUND,
             with_depth=cfg.MODEL.DVPS.DEPTH.ENABLED,
             with_boxes=cfg.INPUT.BOXES,
             keep_vanished=cfg.INPUT.KEEP_VANISHED,
@@ -224,11 +228,18 @@ class ClipMapper:
     ) -> np.ndarray:
         if frame["depth_file_name"] is None:  # not measured: no supervision in this frame
             return np.zeros(image.shape[:2], dtype=np.float32)
-        coded = np.rint(reader.read_depth(frame) * DEPTH_UNIT).astype(np.uint16)
-        coded = apply_to_numbers(transforms, coded)
+        recorded = np.rint(reader.read_depth(frame) * DEPTH_UNIT).astype(np.uint16)
+        coded = apply_to_numbers(transforms, recorded)
         _check_size(coded, image, frame["depth_file_name"], frame["file_name"])
         depth = coded.astype(np.float32) / np.float32(DEPTH_UNIT)
-        return depth / magnification(transforms) if self.scale_depth else depth
+        if not self.scale_depth:
+            return depth
+        depth = depth / magnification(transforms)
+        measured = recorded[recorded > 0]
+        if self.bound_depth and measured.size:
+            low, high = measured.min() / DEPTH_UNIT, measured.max() / DEPTH_UNIT
+            depth = np.where(depth > 0, depth.clip(low, high), 0).astype(np.float32)
+        return depth
 
 
 class WindowMapper:

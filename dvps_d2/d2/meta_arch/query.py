@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,11 +11,18 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
 from dvps_d2.d2.boundary import Normalizer
-from dvps_d2.d2.build import build_criterion, build_pipeline, denoising_options, sky_depth
+from dvps_d2.d2.build import build_criterion, build_pipeline, denoising_options
+from dvps_d2.d2.build_depth import sky_depth
 from dvps_d2.losses import make_denoising
 from dvps_d2.structures import Clip, ClipTargets, StreamState
 
 from .base import VideoMetaArch
+
+logger = logging.getLogger(__name__)
+
+# Where the decoders are in checkpoints.
+DECODER = "sem_seg_head.predictor."
+DEPTH_DECODER = "sem_seg_head.depth_predictor."
 
 # Denoising masks are made on this grid, the finest that attention looks at: on a finer one, flipped
 # cells would open most of the coarse grids after max-pooling.
@@ -25,15 +33,25 @@ class QueryMetaArch(VideoMetaArch):
     """Training and construction of systems whose segmenter alone is trained, frame by frame."""
 
     @configurable
-    def __init__(self, *, denoising: dict[str, Any] | None = None, **parts: Any) -> None:
+    def __init__(
+        self,
+        *,
+        denoising: dict[str, Any] | None = None,
+        copy_decoder: bool = False,
+        **parts: Any,
+    ) -> None:
         """Assemble from ready parts.
 
         Args:
             denoising: keyword arguments of :func:`dvps_d2.losses.make_denoising`, or None.
+            copy_decoder: start the depth decoder as a copy of the segmentation decoder whenever
+                weights without a depth decoder are loaded.
             parts: arguments of :class:`VideoMetaArch`.
         """
         super().__init__(**parts)
         self.denoising = denoising
+        if copy_decoder:
+            self.register_load_state_dict_post_hook(start_depth_decoder)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -45,6 +63,7 @@ class QueryMetaArch(VideoMetaArch):
             "size_divisibility": cfg.MODEL.MASK_FORMER.SIZE_DIVISIBILITY,
             "sky_depth": sky_depth(cfg),
             "denoising": denoising_options(cfg),
+            "copy_decoder": cfg.MODEL.DVPS.DEPTH.ENABLED and cfg.MODEL.DVPS.DEPTH.COPY_DECODER,
         }
 
     def losses(self, clip: Clip, targets: Sequence[ClipTargets]) -> dict[str, Tensor]:
@@ -57,6 +76,27 @@ class QueryMetaArch(VideoMetaArch):
         output, _ = self.pipeline.raw(clip, StreamState(), noised)
         criterion: nn.Module = self.criterion
         return criterion(output.segmented, targets, plan)
+
+
+def start_depth_decoder(model: VideoMetaArch, report: Any) -> None:
+    """After loading: copy the segmentation decoder if it was in the file and depth was not.
+
+    The copied tensors stay in the list of missing keys, since the file did not have them.
+
+    Args:
+        model: has just loaded a state.
+        report: its missing (and unexpected) keys, published names.
+    """
+    segmenter = model.pipeline.segmenter
+    missing = set(report.missing_keys)
+    depth = {DEPTH_DECODER + name for name in segmenter.depth_predictor.state_dict()}
+    decoder = {DECODER + name for name in segmenter.predictor.state_dict()}
+    if depth <= missing and not decoder <= missing:
+        segmenter.depth_predictor.copy_from(segmenter.predictor)
+        logger.info(
+            "The weights have no depth decoder: it starts as a copy of the segmentation decoder "
+            "(MODEL.DVPS.DEPTH.COPY_DECODER)"
+        )
 
 
 @META_ARCH_REGISTRY.register()
