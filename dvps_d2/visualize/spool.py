@@ -34,7 +34,7 @@ class Spool:
             self._head.append(item)
             return
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="dvps-")
+            self._file = tempfile.TemporaryFile(prefix="dvps-")  # noqa: SIM115 (lives with us)
         packed = zlib.compress(pickle.dumps(item, pickle.HIGHEST_PROTOCOL), 1)
         offset = self._file.seek(0, 2)
         self._file.write(packed)

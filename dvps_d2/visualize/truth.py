@@ -18,6 +18,8 @@ from dvps_d2.visualize.resizing import nearest
 from dvps_d2.visualize.segments import SegmentMap
 from dvps_d2.visualize.sources import SourceFrame
 
+LABEL_DIVISOR = 1000
+
 
 class Truth:
     """What a dataset says about frames; nothing about frames that it does not label.
@@ -75,7 +77,10 @@ class Truth:
             full = SegmentMap.from_labels(label.class_ids, label.track_ids)
         else:
             full = SegmentMap(np.zeros(size, np.uint16), np.array([255]), np.array([0]))
-        segments = SegmentMap(nearest(full.index, size), full.class_ids, full.track_ids)
+        # Some datasets number tracks as class x 1000 + n: n alone reads better.
+        coded = full.track_ids // LABEL_DIVISOR == full.class_ids
+        tracks = np.where(coded, full.track_ids % LABEL_DIVISOR, full.track_ids)
+        segments = SegmentMap(nearest(full.index, size), full.class_ids, tracks)
         depth = None
         if frame["depth_file_name"]:
             depth = nearest(self.reader.read_depth(frame), size)

@@ -127,7 +127,7 @@ class Timeline:
         ahead = (seconds - self._start) * self._fps - self._written
         if ahead > _LONGEST_GAP * self._fps:  # go on from here
             self._start, ahead = seconds - self._written / self._fps, 0.0
-        if ahead <= -1:
+        if ahead < -1 - 1e-6:
             return 0, False
         repeats = int(ahead + 1e-6) if self._written else 0
         self._written += repeats + 1
