@@ -246,9 +246,9 @@ class WindowErrors:
         self._recent.appendleft((frame.rel_sum, frame.valid))  # newest first
         for row, length in enumerate(self._lengths):
             if length <= len(self._recent):
-                total, valid = (sum(part) for part in zip(*list(self._recent)[:length], strict=True))
+                errors, pixels = zip(*list(self._recent)[:length], strict=True)
                 # Where no pixel has depth the script's mean is not a number either.
-                self._sums[row] += total / valid if valid else np.nan
+                self._sums[row] += sum(errors) / sum(pixels) if any(pixels) else np.nan
                 self._windows[row] += 1
 
     def skip(self) -> None:

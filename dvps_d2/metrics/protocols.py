@@ -63,6 +63,7 @@ class Protocol:
         drop_void: STQ leaves out pixels without a truth label before anything is counted.
         first_id_is_crowd: STQ treats the first listed truth segment of a video as crowd when it
             is a thing.
+        crowd_is_tracked: STQ takes truth that a list calls crowd for an object like any other.
         inlier_ratios: DSTQ thresholds t on max(d / g, g / d).
         max_depth: metres; larger truth depth is clamped to it before comparing; None = never.
         wrap_depth: depth differences wrap around in uint16, as in the published scripts when a
@@ -91,6 +92,7 @@ class Protocol:
     void_column: bool = False
     drop_void: bool = False
     first_id_is_crowd: bool = False
+    crowd_is_tracked: bool = False
     inlier_ratios: tuple[float, ...] = ()
     max_depth: float | None = None
     wrap_depth: bool = False
@@ -187,6 +189,7 @@ PROTOCOLS: dict[str, Protocol] = {
                 "windows": (1, 2, 4, 6, 8),
                 "void_column": True,
                 "first_id_is_crowd": True,
+                "crowd_is_tracked": True,
             },
         ),
         _DVPS,

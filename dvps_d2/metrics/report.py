@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from dvps_d2.metrics.result import GROUPS
 
 
@@ -85,18 +87,21 @@ def _range(interval: list[float] | None, decimals: int) -> str:
 
 def _notes(result: dict) -> list[str]:
     notes = []
+    tables, unmatched = 0, Counter[str]()
     parts = [("VPQ", result["vpq"])] if "vpq" in result else []
     parts += [(f"DVPQ lambda={value}", part) for value, part in _lambdas(result)]
     for title, part in parts:
         for length, cell in part.items():
             if length == "mean":
                 continue
-            if cell["without_tp"]:
-                names = ", ".join(cell["without_tp"])
-                notes.append(f"{title} k={length}: 0 because without a match: {names}")
+            tables += 1
+            unmatched.update(cell["without_tp"])
             for group in GROUPS:
                 if "reason" in cell[group]:
                     notes.append(f"{title} k={length} {group}: {cell[group]['reason']}")
+    if unmatched:
+        names = ", ".join(f"{name} {count}" for name, count in unmatched.items())
+        notes.insert(0, f"0 because without a match, in how many of the {tables} rows: {names}")
     for name in ("stq", "dstq", "depth"):
         if "reason" in result.get(name, {}):
             notes.append(f"{name}: {result[name]['reason']}")

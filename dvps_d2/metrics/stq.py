@@ -11,7 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from dvps_d2.metrics.protocols import ClassSet, Protocol
-from dvps_d2.metrics.tables import CROWD, HIDDEN, UNLISTED, VOID, FrameTable, Segments, distinct_pairs
+from dvps_d2.metrics.tables import (
+    CROWD,
+    HIDDEN,
+    UNLISTED,
+    VOID,
+    FrameTable,
+    Segments,
+    distinct_pairs,
+)
 
 _NO_TUBE = -1
 _CLASS_SHIFT = 40  # joint number of class and track: class << 40 | track
@@ -135,7 +143,9 @@ class StqCounter:
 
     def _crowd(self, truth: Segments) -> np.ndarray:
         thing = self._is_thing[np.clip(truth.class_ids, 0, self.num_classes)]
-        crowd = (truth.tracks == 0) | (truth.roles == CROWD)
+        crowd = truth.tracks == 0
+        if not self.protocol.crowd_is_tracked:
+            crowd |= truth.roles == CROWD
         if self.protocol.first_id_is_crowd:
             listed = truth.ids[truth.roles != UNLISTED]
             if self._first_id is None and len(listed):

@@ -161,8 +161,8 @@ def match_tubes(window: _Window, num_classes: int, min_truth_pixels: int = 0) ->
     if len(impossible):
         row = impossible[0][0]
         raise OverlapError(
-            f"a segment of class {window.truth_class[t[row]]} has the area "
-            f"{window.truth_area[t[row]]:g} but shares {inter[row].max():g} pixels with a prediction"
+            f"truth of class {window.truth_class[t[row]]} has the area "
+            f"{window.truth_area[t[row]]:g} but shares {inter[row].max():g} pixels with a tube"
         )
     iou = _ratio(inter, union)
     hit = iou > MATCH_IOU
@@ -236,6 +236,11 @@ class _Side:
         self.classes = np.concatenate([segments.class_ids for segments in frames])
         self.areas = np.concatenate([segments.areas for segments in frames])
         self.roles = np.concatenate([segments.roles for segments in frames])
+        self.spare = None
+        if any(segments.spare_areas is not None for segments in frames):
+            self.spare = np.concatenate(
+                [s.areas * 0 if s.spare_areas is None else s.spare_areas for s in frames]
+            )
         distinct, self.tube = np.unique(ids, return_inverse=True)
         self.count = len(distinct)
 
@@ -259,6 +264,9 @@ class _Side:
         classes[tube[listed]] = self.classes[:end][listed]
         roles[tube[listed]] = self.roles[:end][listed]
         areas = np.bincount(tube, weights=self.areas[:end], minlength=self.count)
+        if self.spare is not None:
+            spare = np.bincount(tube, weights=self.spare[:end], minlength=self.count)
+            areas = np.where(areas > 0, areas, spare)
         return classes, areas, roles
 
     def crowd_excuses(self, length: int, last_only: bool) -> np.ndarray:

@@ -146,6 +146,12 @@ class VideoCounter:
         if self._errors is not None:
             self._errors.add(frame.depth)
 
+    def add_nothing(self) -> None:
+        """Lengthen the video by a frame without a pixel, which windows reach over."""
+        if self._windows is not None:
+            levels = len(self.protocol.thresholds) + 1
+            self._windows.add(FrameTable.empty(levels))
+
     def skip(self) -> None:
         """The next labelled frame is left out: no window reaches over it."""
         if self._windows is not None:

@@ -39,9 +39,16 @@ class Frame:
     pred: Side
 
 
+# In place of a frame: neither side has a pixel here, and windows reach over it.
+NOTHING = Frame("nothing", Side(()), Side(()))
+
+
 @dataclass(frozen=True, eq=False)
 class Video:
-    """One video: labelled frames in order of time, None where a frame is left out."""
+    """One video: labelled frames in order of time, None where a frame is left out.
+
+    Only published scripts know ``NOTHING`` beside it.
+    """
 
     video_id: str
     frames: tuple[Frame | None, ...]

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from dvps_d2.cli.scoring import annotations as parse
 from dvps_d2.cli.scoring.annotations import Annotation, Truth
 from dvps_d2.cli.scoring.files import (
+    NOTHING,
     Dataset,
     Frame,
     Problems,
@@ -49,14 +51,24 @@ class ListedReader:
 
     def truth(self, side: Side) -> LabelMap:
         """Decode a label map of the truth."""
-        areas = side.segments[:, 3] if self.json_areas else None
-        return self._read(side, areas, slot=0, strict=not self.script)
+        listed = side.segments[:, 3]
+        areas = listed if self.json_areas else None
+        spare = listed if self.script and not self.json_areas else None
+        return self._read(side, areas, slot=0, strict=not self.script, spare=spare)
 
     def pred(self, side: Side) -> LabelMap:
         """Decode a predicted label map."""
         return self._read(side, None, slot=1, strict=True)
 
-    def _read(self, side: Side, areas: np.ndarray | None, *, slot: int, strict: bool) -> LabelMap:
+    def _read(
+        self,
+        side: Side,
+        areas: np.ndarray | None,
+        *,
+        slot: int,
+        strict: bool,
+        spare: np.ndarray | None = None,
+    ) -> LabelMap:
         ids, classes, crowd, _ = side.segments.T
         unknown = [i for i, c in enumerate(classes) if int(c) not in self.categories]
         if strict and unknown:
@@ -64,7 +76,7 @@ class ListedReader:
                 f"{side.panoptic[0]}: segment {ids[unknown[0]]} has the unknown class "
                 f"{classes[unknown[0]]}; the truth JSON has {_span(self.categories)}"
             )
-        listing = Listing(ids, classes, crowd == 1, areas, strict)
+        listing = Listing(ids, classes, crowd == 1, areas, strict, spare_areas=spare)
         return LabelMap(read_rgb_ids(side.panoptic[0], slot), listing, OPAQUE)
 
 
@@ -78,6 +90,9 @@ class ListedLayout:
         script_json_areas: the published script takes the area of the truth from the JSON.
         script_parts: truth -> number of videos that the published script cuts the list into;
             None when it reads video ids.
+        script_sorts: the published script takes the truth PNGs in the order of their names.
+        script_drops: the published script passes truth PNGs over that it cannot read, without a
+            word, and cuts the list of PNGs and that of the annotations into videos separately.
     """
 
     read_truth: Callable[..., Truth]
@@ -85,6 +100,8 @@ class ListedLayout:
     nested: bool = False
     script_json_areas: bool = True
     script_parts: Callable[[Truth], int] | None = None
+    script_sorts: bool = False
+    script_drops: bool = False
 
     def load(
         self,
@@ -115,22 +132,12 @@ class ListedLayout:
             pairs = _pair_by_name(truth.annotations, predictions, path, problems)
         truth_files = self._truth_files(truth.annotations, truth_dir, problems, script=script)
         pred_files = self._pred_files(pairs, folder, problems, script=script)
-        videos: dict[str, list[Frame | None]] = {}
-        ids = self._script_videos(truth, len(pairs)) if script else None
-        for position, (annotation, prediction) in enumerate(pairs):
-            video_id = annotation.video_id if ids is None else ids[position]
-            files = truth_files[position], pred_files[position]
-            frame = None
-            if prediction is not None and None not in files:
-                frame = Frame(
-                    annotation.name,
-                    Side((files[0],), segments=annotation.segments),
-                    Side((files[1],), segments=prediction.segments),
-                )
-            videos.setdefault(video_id, []).append(frame)
+        if script and self.script_parts is not None:
+            videos = self._cut(self.script_parts(truth), pairs, truth_files, pred_files)
+        else:
+            videos = _group(pairs, truth_files, pred_files)
         reader = ListedReader(truth.categories, script, script and self.script_json_areas)
-        listed = [Video(video_id, tuple(frames)) for video_id, frames in videos.items()]
-        return Dataset(listed, reader, truth.classes)
+        return Dataset(videos, reader, truth.classes)
 
     def _pair_by_position(self, truth: Truth, predictions: list[Annotation]) -> list[Pair]:
         """The script stops without a word where the shortest list does."""
@@ -138,28 +145,45 @@ class ListedLayout:
             return _pair_inside_videos(truth.annotations, predictions)
         return list(zip(truth.annotations[: truth.entries], predictions, strict=False))
 
-    def _script_videos(self, truth: Truth, frames: int) -> list[str] | None:
-        """Video of every frame when the script cuts the list in parts; the first are longer."""
-        if self.script_parts is None:
-            return None
-        parts = np.array_split(np.arange(frames), self.script_parts(truth))
-        names: list[str] = []
-        for number, part in enumerate(parts):
-            first = truth.annotations[part[0]].video_id if len(part) else ""
-            names += [f"{first}, part {number + 1}" if first in names else first] * len(part)
-        return names
+    def _cut(
+        self,
+        number: int,
+        pairs: Sequence[Pair],
+        truth_files: Sequence[str | None],
+        pred_files: Sequence[str | None],
+    ) -> list[Video]:
+        """Cut into videos as the script does: nearly equal parts, whatever the ids say."""
+        if not self.script_drops:
+            truth_files = truth_files[: len(pairs)]
+        columns = [np.array_split(np.arange(len(c)), number) for c in (pairs, truth_files)]
+        videos: list[Video] = []
+        for part, files in zip(*columns, strict=True):
+            frames = [
+                _frame(pairs[i], truth_files[j], pred_files[i])
+                for i, j in zip(part, files, strict=False)
+            ]
+            # Where truth ran out, windows are shorter but counted.
+            frames += [NOTHING] * (len(part) - len(frames))
+            first = pairs[part[0]][0].video_id if len(part) else ""
+            taken = any(video.video_id == first for video in videos)
+            name = f"{first}, part {len(videos) + 1}" if taken else first
+            videos.append(Video(name, tuple(frames)))
+        return videos
 
     def _truth_files(
         self, truth: list[Annotation], folder: str, problems: Problems, *, script: bool
     ) -> list[str | None]:
         names = _existing(folder, "truth", truth, nested=self.nested)
         found = [next((n for n in a.files if n in names), None) for a in truth]
+        if script and self.script_drops:
+            paths = [os.path.join(folder, name) for name in found if name is not None]
+            return [path for path in paths if _opens(path)]
         for annotation, name in zip(truth, found, strict=True):
             if name is None:
                 wanted = os.path.join(folder, annotation.files[0])
                 problems.add(f"truth {wanted} does not exist")
-        if script and not self.nested and None not in found:
-            found.sort()  # the script sorts the PNGs, whatever the order of the JSON
+        if script and self.script_sorts and None not in found:
+            found.sort()  # whatever the order of the JSON
         return [None if name is None else os.path.join(folder, name) for name in found]
 
     def _pred_files(
@@ -181,6 +205,34 @@ class ListedLayout:
         extra = () if script else names - wanted
         report_unpaired(problems, absent, extra, len(pairs), folder)
         return [None if name is None else os.path.join(folder, name) for name in found]
+
+
+def _group(
+    pairs: Sequence[Pair], truth_files: Sequence[str | None], pred_files: Sequence[str | None]
+) -> list[Video]:
+    """Videos by id, frames in the order of the list."""
+    videos: dict[str, list[Frame | None]] = {}
+    for pair, truth_file, pred_file in zip(pairs, truth_files, pred_files, strict=True):
+        videos.setdefault(pair[0].video_id, []).append(_frame(pair, truth_file, pred_file))
+    return [Video(video_id, tuple(frames)) for video_id, frames in videos.items()]
+
+
+def _frame(pair: Pair, truth_file: str | None, pred_file: str | None) -> Frame | None:
+    annotation, prediction = pair
+    if prediction is None or truth_file is None or pred_file is None:
+        return None
+    truth = Side((truth_file,), segments=annotation.segments)
+    return Frame(annotation.name, truth, Side((pred_file,), segments=prediction.segments))
+
+
+def _opens(path: str) -> bool:
+    """Whether an image library reads the file to its end."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except Exception:  # whatever it is, the script passes over it
+        return False
+    return True
 
 
 def _png_names(annotation: Annotation) -> tuple[str, ...]:
@@ -260,13 +312,8 @@ def _by_six(truth: Truth) -> int:
     return truth.entries // SCRIPT_FRAMES
 
 
-def _equal_parts(truth: Truth) -> int:
-    videos = len({annotation.video_id for annotation in truth.annotations})
-    if truth.entries % videos:
-        raise ScriptStopsError(
-            f"{truth.entries} frames do not make {videos} videos of equal length"
-        )
-    return videos
+def _by_id(truth: Truth) -> int:
+    return len({annotation.video_id for annotation in truth.annotations})
 
 
 def _span(categories: frozenset[int]) -> str:
@@ -275,13 +322,17 @@ def _span(categories: frozenset[int]) -> str:
 
 LISTED_LAYOUTS = {
     "cityscapes_vps": ListedLayout(
-        parse.read_vps_truth, parse.read_flat_predictions, script_parts=_by_six
+        parse.read_vps_truth,
+        parse.read_flat_predictions,
+        script_parts=_by_six,
+        script_sorts=True,
     ),
     "viper": ListedLayout(
         parse.read_viper_truth,
         parse.read_flat_predictions,
         script_json_areas=False,
-        script_parts=_equal_parts,
+        script_parts=_by_id,
+        script_drops=True,
     ),
     "vipseg": ListedLayout(parse.read_vipseg_truth, parse.read_vipseg_predictions, nested=True),
 }

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import cv2
 
-from dvps_d2.cli.scoring.files import Dataset, Frame, Problems, Reader, ScriptStopsError
+from dvps_d2.cli.scoring.files import NOTHING, Dataset, Frame, Problems, Reader, ScriptStopsError
 from dvps_d2.cli.scoring.png import read_grey16
 from dvps_d2.metrics import Counts, FrameCounts, OverlapError, Protocol, VideoCounter, count_frame
 
@@ -54,6 +54,9 @@ def count_dataset(
         for video in dataset.videos:
             counter = VideoCounter(protocol, dataset.classes)
             for frame in video.frames:
+                if frame is NOTHING:
+                    counter.add_nothing()
+                    continue
                 counts, problem = next(outcomes) if frame is not None else (None, None)
                 if problem is not None:
                     problems.add(problem)
@@ -98,7 +101,7 @@ def _counted_frames(
     dataset: Dataset, protocol: Protocol, workers: int
 ) -> Iterator[Iterator[Outcome]]:
     """Iterator over the outcomes of all frames that are there, in order."""
-    frames = (f for video in dataset.videos for f in video.frames if f is not None)
+    frames = (f for video in dataset.videos for f in video.frames if f not in (None, NOTHING))
     if workers <= 1:
         threads = cv2.getNumThreads()
         cv2.setNumThreads(1)
