@@ -1,4 +1,4 @@
-"""What a caller of ``ms_deform_attn`` can get wrong, each with a message that names both sides."""
+"""What a caller of the ops can get wrong, each with a message that names both sides."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,10 @@ import torch
 from torch import Tensor
 
 LevelShapes = Sequence[tuple[int, int]]
+Size = tuple[int, int]
+
+# Owners are 16-bit integers.
+MAX_MASKS = 2**15 - 1
 
 _HALF = (torch.float16, torch.bfloat16)
 _FLOATING = (torch.float32, torch.float64, *_HALF)
@@ -88,3 +92,50 @@ def _check_dtypes(value: torch.dtype, **coordinates: torch.dtype) -> None:
             raise TypeError(
                 f"value is {value}, so {name} must be {allowed}, got {dtype}; convert one of them"
             )
+
+
+def check_merge_arguments(
+    logits: Tensor, scores: Tensor, padded: Size, valid: Size, output: Size
+) -> None:
+    """Refuse arguments of ``panoptic_merge`` that do not belong together.
+
+    Args:
+        logits: (N, T, h, w) float.
+        scores: (N,) float.
+        padded, valid, output: (height, width).
+
+    Raises:
+        TypeError: an argument is not floating-point.
+        ValueError: shapes, sizes or devices disagree.
+    """
+    if logits.dim() != 4:
+        raise ValueError(f"logits must be (N, T, h, w), got {tuple(logits.shape)}")
+    if scores.dim() != 1 or scores.shape[0] != logits.shape[0]:
+        raise ValueError(
+            f"scores must be (N,), one per mask of logits {tuple(logits.shape)}, got "
+            f"{tuple(scores.shape)}"
+        )
+    if logits.dtype not in _FLOATING or scores.dtype not in _FLOATING:
+        raise TypeError(
+            f"logits and scores must be float32, float64, bfloat16 or float16, got {logits.dtype} "
+            f"and {scores.dtype}"
+        )
+    if logits.device != scores.device:
+        raise ValueError(
+            f"logits is on {logits.device}, but scores is on {scores.device}; move both to one "
+            "device"
+        )
+    grid = (logits.shape[2], logits.shape[3])
+    for name, size in (
+        ("the grid of logits", grid),
+        ("padded", padded),
+        ("valid", valid),
+        ("output", output),
+    ):
+        if len(size) != 2 or size[0] < 1 or size[1] < 1:
+            raise ValueError(f"{name} must be a positive (height, width), got {tuple(size)}")
+    if valid[0] > padded[0] or valid[1] > padded[1]:
+        raise ValueError(
+            f"valid {tuple(valid)} must lie inside padded {tuple(padded)}: the image is the upper "
+            "left part of the padded frame"
+        )

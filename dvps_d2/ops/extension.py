@@ -12,6 +12,7 @@ from . import registration
 
 SUFFIXES = (".so", ".pyd", ".dylib")
 _DISPATCH_KEYS = {"cpu": "CPU", "cuda": "CUDA"}
+_OPS = ("ms_deform_attn", "panoptic_merge")
 
 
 def _find() -> Path | None:
@@ -28,17 +29,19 @@ def _load(file: Path) -> str | None:
             f"{file} was built for another machine or another torch than {torch.__version__} and "
             f"does not load: {error}"
         )
+    missing = [op for op in _OPS if not hasattr(torch.ops.dvps_d2, op)]
+    if missing:
+        return f"{file} was built from older sources and has no {' and no '.join(missing)}"
     registration.register()
     return None
 
 
 def has_kernel(device_type: str) -> bool:
-    """Whether the extension is loaded and has kernels for tensors of this device type."""
+    """Whether the extension is loaded and has its kernels for tensors of this device type."""
     if FILE is None or FAILURE is not None or device_type not in _DISPATCH_KEYS:
         return False
-    return torch._C._dispatch_has_kernel_for_dispatch_key(
-        "dvps_d2::ms_deform_attn", _DISPATCH_KEYS[device_type]
-    )
+    key, has = _DISPATCH_KEYS[device_type], torch._C._dispatch_has_kernel_for_dispatch_key
+    return all(has(f"dvps_d2::{op}", key) for op in _OPS)
 
 
 FILE = _find()

@@ -66,7 +66,7 @@ def active_path(device_type: str = "cpu") -> str:
         _decided[device_type] = path
         if (device_type, path) not in _reported:
             _reported.add((device_type, path))
-            logger.info("ms_deform_attn on %s: %s path (%s)", device_type, path, reason)
+            logger.info("ops on %s: %s path (%s)", device_type, path, reason)
     return _decided[device_type]
 
 

@@ -1,10 +1,16 @@
-"""Multi-scale deformable attention in plain PyTorch: what the kernels are compared with."""
+"""The ops in plain PyTorch: what the kernels are compared with."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .arguments import LevelShapes, check_arguments
+from .arguments import (
+    MAX_MASKS,
+    LevelShapes,
+    Size,
+    check_arguments,
+    check_merge_arguments,
+)
 
 
 def ms_deform_attn(
@@ -71,3 +77,78 @@ def _sum_levels(
         output = output + (samples * shares[:, None, :, level]).sum(-1)  # (BM, D, Q)
         start = end
     return output.view(batch, heads * head_dim, queries).transpose(1, 2).contiguous()
+
+
+def panoptic_merge(
+    logits: Tensor, scores: Tensor, padded: Size, valid: Size, output: Size
+) -> tuple[Tensor, Tensor]:
+    """Give every pixel of a tube to the mask with the largest score x probability.
+
+    In the order of the published video models: masks are resized as logits to the padded frame,
+    cropped to the image, squashed, and resized as probabilities to the output. It holds all masks
+    at full resolution, N * T * H * W numbers, several times over. Arguments and results are those
+    of :func:`dvps_d2.ops.panoptic_merge`.
+
+    Raises:
+        TypeError, ValueError: arguments that do not belong together.
+
+    Source: Cheng et al., MaskFormer, NeurIPS 2021, section 3.4; Zhang et al., DVIS, 2023, code.
+    """
+    check_merge_arguments(logits, scores, padded, valid, output)
+    return merge_masks(logits, scores, padded, valid, output)
+
+
+@torch.no_grad()
+def merge_masks(
+    logits: Tensor, scores: Tensor, padded: Size, valid: Size, output: Size
+) -> tuple[Tensor, Tensor]:
+    """``panoptic_merge`` for arguments that have been checked."""
+    compute = torch.promote_types(logits.dtype, torch.float32)
+    if logits.numel() == 0:
+        probs = logits.new_zeros((*logits.shape[:2], *output), dtype=compute)
+    else:
+        with torch.autocast(logits.device.type, enabled=False):
+            probs = _mask_probs(logits.to(compute), padded, valid, output)
+    return claim_pixels(probs, scores.to(compute))
+
+
+def _mask_probs(logits: Tensor, padded: Size, valid: Size, output: Size) -> Tensor:
+    """(N, T, h, w) logits -> (N, T, H, W) probabilities."""
+    logits = _resize(logits, padded)
+    probs = logits[..., : valid[0], : valid[1]].sigmoid()
+    del logits
+    return _resize(probs, output)
+
+
+def _resize(maps: Tensor, size: Size) -> Tensor:
+    if tuple(maps.shape[-2:]) == tuple(size):
+        return maps
+    return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)
+
+
+def claim_pixels(probs: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+    """The competition itself, on masks at output size.
+
+    Args:
+        probs: (N, T, H, W) mask probabilities.
+        scores: (N,).
+
+    Returns:
+        owner and areas as :func:`dvps_d2.ops.panoptic_merge` gives them.
+
+    Raises:
+        ValueError: more masks than 16-bit owners can name.
+    """
+    count = probs.shape[0]
+    if count > MAX_MASKS:
+        raise ValueError(f"at most {MAX_MASKS} masks can compete, got {count}")
+    if count == 0:
+        nobody = torch.full(probs.shape[1:], -1, dtype=torch.int16, device=probs.device)
+        return nobody, torch.zeros(0, 3, dtype=torch.int64, device=probs.device)
+    owner = (probs * scores.view(-1, 1, 1, 1)).argmax(dim=0)
+    inside = probs >= 0.5
+    solid = inside.gather(0, owner.unsqueeze(0)).squeeze(0)
+    won = torch.bincount(owner.flatten(), minlength=count)
+    kept = torch.bincount(owner[solid], minlength=count)
+    areas = torch.stack([won, inside.flatten(1).sum(dim=1), kept], dim=1)
+    return torch.where(solid, owner, -1).to(torch.int16), areas

@@ -1,9 +1,10 @@
 """What ``torch.library`` needs to know about the compiled operators beyond their kernels.
 
 The schemas come from the extension: ``dvps_d2::ms_deform_attn(value, level_shapes, locations,
-weights)`` with the (H, W) pairs in one flat list, and ``dvps_d2::ms_deform_attn_backward``. Here
-are their fake kernels (shapes only, for ``torch.compile`` and ``torch.export``), the autograd
-formula and the autocast rule.
+weights)`` with the (H, W) pairs in one flat list, ``dvps_d2::ms_deform_attn_backward``, and
+``dvps_d2::panoptic_merge(logits, scores, padded, valid, output)``, which has no gradient: its
+results are integers. Here are their fake kernels (shapes only, for ``torch.compile`` and
+``torch.export``), the autograd formula and the autocast rule of the attention.
 """
 
 import warnings
@@ -15,6 +16,7 @@ from torch import Tensor
 
 OP = "dvps_d2::ms_deform_attn"
 BACKWARD_OP = "dvps_d2::ms_deform_attn_backward"
+MERGE_OP = "dvps_d2::panoptic_merge"
 
 # Kept alive: dropping a Library takes its kernels away again.
 _library = torch.library.Library("dvps_d2", "FRAGMENT")
@@ -24,6 +26,7 @@ def register() -> None:
     """Register everything; called once, after the extension has been loaded."""
     torch.library.register_fake(OP, _fake)
     torch.library.register_fake(BACKWARD_OP, _fake_backward)
+    torch.library.register_fake(MERGE_OP, _fake_merge)
     torch.library.register_autograd(OP, _backward, setup_context=_save_inputs)
     torch.library.register_autograd(BACKWARD_OP, _no_second_derivative)
     for device_type in ("cpu", "cuda"):
@@ -43,6 +46,14 @@ def _fake_backward(
         locations.new_empty(locations.shape),
         weights.new_empty(weights.shape),
     )
+
+
+def _fake_merge(
+    logits: Tensor, scores: Tensor, padded: list[int], valid: list[int], output: list[int]
+) -> tuple[Tensor, Tensor]:
+    masks, frames = logits.shape[:2]
+    owner = logits.new_empty((frames, *output), dtype=torch.int16)
+    return owner, logits.new_empty((masks, 3), dtype=torch.int64)
 
 
 def _save_inputs(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -7,6 +7,7 @@
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
 
+#include <limits>
 #include <vector>
 
 namespace dvps_d2 {
@@ -53,6 +54,42 @@ inline void check_gradient(const Tensor& grad_output, const Tensor& value,
                       grad_output.size(2) == value.size(2) * value.size(3) &&
                       grad_output.scalar_type() == value.scalar_type(),
                   "ms_deform_attn_backward: grad_output must be (B, Q, M * D) in the dtype of value");
+}
+
+// The (height, width) pairs of a panoptic merge: the frame that the logits cover, the part of it
+// that is image, and the output.
+struct MergeSizes {
+  int64_t padded[2], valid[2], output[2];
+};
+
+inline MergeSizes check_merge(const Tensor& logits, const Tensor& scores,
+                              const std::vector<int64_t>& padded, const std::vector<int64_t>& valid,
+                              const std::vector<int64_t>& output) {
+  STD_TORCH_CHECK(logits.dim() == 4 && scores.dim() == 1 && scores.size(0) == logits.size(0),
+                  "panoptic_merge: expected logits (N, T, h, w) and scores (N,); "
+                  "dvps_d2.ops.panoptic_merge says what is wrong");
+  STD_TORCH_CHECK(scores.scalar_type() == compute_type(logits.scalar_type()),
+                  "panoptic_merge: scores must be float64 beside float64 logits and float32 beside "
+                  "any other");
+  STD_TORCH_CHECK(logits.size(0) <= std::numeric_limits<int16_t>::max(),
+                  "panoptic_merge: at most ", std::numeric_limits<int16_t>::max(),
+                  " masks can compete, got ", logits.size(0));
+  STD_TORCH_CHECK(padded.size() == 2 && valid.size() == 2 && output.size() == 2,
+                  "panoptic_merge: padded, valid and output must be (height, width) pairs");
+  MergeSizes sizes = {};
+  const int64_t limit = std::numeric_limits<int32_t>::max() / 4;
+  for (int axis = 0; axis < 2; ++axis) {
+    STD_TORCH_CHECK(logits.size(2 + axis) > 0 && valid[axis] > 0 && output[axis] > 0 &&
+                        valid[axis] <= padded[axis] && padded[axis] < limit &&
+                        output[axis] < limit && logits.size(2 + axis) < limit,
+                    "panoptic_merge: sizes must be positive with valid inside padded, got logits of ",
+                    logits.size(2), " x ", logits.size(3), ", padded ", padded[0], " x ", padded[1],
+                    ", valid ", valid[0], " x ", valid[1], ", output ", output[0], " x ", output[1]);
+    sizes.padded[axis] = padded[axis];
+    sizes.valid[axis] = valid[axis];
+    sizes.output[axis] = output[axis];
+  }
+  return sizes;
 }
 
 }  // namespace dvps_d2

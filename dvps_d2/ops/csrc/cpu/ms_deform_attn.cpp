@@ -7,41 +7,13 @@
 #include <limits>
 #include <memory>
 #include <new>
-#include <string>
 #include <tuple>
 
+#include "capability.h"
 #include "kernels.h"
 
 namespace dvps_d2::cpu {
 namespace {
-
-enum class Capability { kPortable, kAvx2, kAvx512 };
-
-// The best instruction set of this machine, unless ATEN_CPU_CAPABILITY (torch's own variable:
-// default, avx2, avx512) asks for less.
-Capability capability() {
-#if defined(__x86_64__)
-  const char* wanted = std::getenv("ATEN_CPU_CAPABILITY");
-  const std::string limit = wanted == nullptr ? "" : wanted;
-  if (limit != "default" && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
-    return wide && limit != "avx2" ? Capability::kAvx512 : Capability::kAvx2;
-  }
-#endif
-  return Capability::kPortable;
-}
-
-std::string cpu_capability() {
-  switch (capability()) {
-    case Capability::kAvx512:
-      return "avx512";
-    case Capability::kAvx2:
-      return "avx2";
-    default:
-      return "portable";
-  }
-}
 
 Kernels kernels_for(Element element) {
 #if defined(__x86_64__)
@@ -55,21 +27,6 @@ Kernels kernels_for(Element element) {
   }
 #endif
   return portable_kernels(element);
-}
-
-Element element_of(ScalarType type) {
-  switch (type) {
-    case ScalarType::Double:
-      return Element::kFloat64;
-    case ScalarType::Float:
-      return Element::kFloat32;
-    case ScalarType::BFloat16:
-      return Element::kBFloat16;
-    case ScalarType::Half:
-      return Element::kFloat16;
-    default:
-      STD_TORCH_CHECK(false, "ms_deform_attn: value must be float64, float32, bfloat16 or float16");
-  }
 }
 
 // Sizes in the form that the kernels want.
@@ -132,7 +89,7 @@ Tensor forward(const Tensor& value_, std::vector<int64_t> level_shapes, const Te
   Tensor output =
       torch::stable::new_empty(value, {shape.batch, shape.queries, shape.heads * shape.dim});
   if (output.numel() == 0) return output;
-  const Kernels kernels = kernels_for(element_of(value.scalar_type()));
+  const Kernels kernels = kernels_for(element_of(value.scalar_type(), "ms_deform_attn: value"));
   const void* const v = value.const_data_ptr();
   const void* const x = locations.const_data_ptr();
   const void* const w = weights.const_data_ptr();
@@ -194,7 +151,7 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& grad_output_, const Te
     torch::stable::zero_(grad_weights);
     return {grad_value, grad_locations, grad_weights};
   }
-  const Kernels kernels = kernels_for(element_of(value.scalar_type()));
+  const Kernels kernels = kernels_for(element_of(value.scalar_type(), "ms_deform_attn: value"));
 
   // One task per level of a head: it alone writes its part of each gradient, in a fixed order,
   // so results do not depend on the number of threads.
@@ -219,10 +176,6 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& grad_output_, const Te
 STABLE_TORCH_LIBRARY_IMPL(dvps_d2, CPU, library) {
   library.impl("ms_deform_attn", TORCH_BOX(&forward));
   library.impl("ms_deform_attn_backward", TORCH_BOX(&backward));
-}
-
-STABLE_TORCH_LIBRARY_IMPL(dvps_d2, CompositeExplicitAutograd, library) {
-  library.impl("cpu_capability", TORCH_BOX(&cpu_capability));
 }
 
 }  // namespace dvps_d2::cpu
