@@ -46,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, metavar="FILE.html", help="default: in the run")
     parser.add_argument("--title", help="heading (default: the folder's name)")
     parser.add_argument("--dataset", metavar="NAME", help="registered dataset")
+    parser.add_argument(
+        "--own-data",
+        nargs=2,
+        metavar=("JSON", "ROOT"),
+        help="register own data under the name of --dataset",
+    )
     run = parser.add_argument_group("a training run")
     run.add_argument("--predict", action="store_true", help="predict what is not predicted yet")
     run.add_argument(
@@ -53,7 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     folders = parser.add_argument_group("predictions by folders, as in dvps score")
     folders.add_argument(
-        "--protocol", choices=[*LISTED_LAYOUTS, *CODED_LAYOUTS], metavar="NAME", help="see dvps score"
+        "--protocol",
+        choices=[*LISTED_LAYOUTS, *CODED_LAYOUTS],
+        metavar="NAME",
+        help="see dvps score",
     )
     folders.add_argument("--truth", metavar="DIR", help="folder of truth PNGs")
     folders.add_argument("--truth-json", metavar="F", help="truth JSON")
@@ -63,7 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     folders.add_argument("--images", metavar="DIR", help="pictures (default: found beside truth)")
     shown = parser.add_argument_group("what is embedded")
     shown.add_argument("--videos", default="4", metavar="N", help="the N worst, or all (4)")
-    shown.add_argument("--video", action="append", default=[], metavar="ID", help="this one; repeat")
+    shown.add_argument(
+        "--video", action="append", default=[], metavar="ID", help="this one; repeat"
+    )
     shown.add_argument("--max-side", type=int, default=960, metavar="PX", help="longer side (960)")
     shown.add_argument("--max-mb", type=float, default=60, metavar="MB", help="of videos (60)")
 
@@ -76,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
         OSError: files are missing.
     """
     settings = _settings(args)
+    if args.own_data:
+        _register_own_data(args)
     try:
         written = _of_run(args, settings) if _is_run(args) else _of_folder(args, settings)
     except KeyboardInterrupt:
@@ -86,11 +99,19 @@ def run(args: argparse.Namespace) -> int:
         name, value = main_score(summary["result"])
         shown = "undefined" if value is None else f"{100 * value:.1f}"
         sys.stdout.write(f"{name} {shown} over {summary['result']['videos']} videos\n")
-    sys.stdout.write(
-        f"written: {path} ({summary['bytes'] / 1e6:.1f} MB, "
-        f"{len(summary['embedded'])} of {len(summary['videos'])} videos embedded)\n"
-    )
+    embedded = f"{len(summary['embedded'])} of {len(summary['videos'])} videos embedded"
+    shown = embedded if summary["videos"] else "scores only"
+    sys.stdout.write(f"written: {path} ({summary['bytes'] / 1e6:.1f} MB, {shown})\n")
     return 0
+
+
+def _register_own_data(args: argparse.Namespace) -> None:
+    if args.dataset is None:
+        raise ValueError("--own-data needs --dataset, the name to register it under")
+    from dvps_d2.d2 import register_video_panoptic
+
+    json_file, root = args.own_data
+    register_video_panoptic(args.dataset, root, json_file)
 
 
 def _settings(args: argparse.Namespace) -> ReportSettings:
@@ -185,9 +206,7 @@ def _of_folder(args: argparse.Namespace, settings: ReportSettings) -> tuple[Path
     return path, _write(path, subject, settings, None)
 
 
-def _write(
-    path: Path, subject: Subject, settings: ReportSettings, scores: dict | None
-) -> dict:
+def _write(path: Path, subject: Subject, settings: ReportSettings, scores: dict | None) -> dict:
     settings = replace(settings, dataset=settings.dataset or subject.dataset)
     summary = write_report(
         path, subject.videos, subject.protocol, subject.classes, subject.colors, settings

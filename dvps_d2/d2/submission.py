@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from detectron2.data import DatasetCatalog, MetadataCatalog, build_detection_test_loader
+from detectron2.data import build_detection_test_loader
 from torch import nn
 from tqdm import tqdm
 
@@ -18,7 +18,7 @@ from dvps_d2.formats import READERS, VideoRecord
 from dvps_d2.formats.files import read_json, write_json
 from dvps_d2.formats.submission import WRITERS, SubmissionWriter
 
-from .data import VideoSampler, WindowMapper, make_windows, video_records
+from .data import VideoSampler, WindowMapper, make_windows, metadata_of, video_records
 
 logger = logging.getLogger(__name__)
 
@@ -58,9 +58,10 @@ def write_predictions(
             folder that holds the predictions of another model.
     """
     folder = Path(folder)
-    records = _records(dataset_name)[:subset]
-    kind = _choose_layout(cfg, MetadataCatalog.get(dataset_name).reader, layout)
-    table = READERS[MetadataCatalog.get(dataset_name).reader].categories
+    reader = metadata_of(dataset_name).reader
+    records = video_records(dataset_name)[:subset]
+    kind = _choose_layout(cfg, reader, layout)
+    table = READERS[reader].categories
     notes = folder / NOTES
     _claim(notes, cfg, kind, dataset_name)
     with WRITERS[kind](folder, cast(list[VideoRecord], records), table) as writer:
@@ -72,14 +73,6 @@ def write_predictions(
             _predict(cfg, model, todo, writer, notes)
     logger.info("Predictions of %d videos of %s are in %s", len(records), dataset_name, folder)
     return writer
-
-
-def _records(dataset_name: str) -> list[dict[str, Any]]:
-    if dataset_name not in DatasetCatalog:
-        names = DatasetCatalog.list()
-        known = [name for name in names if MetadataCatalog.get(name).get("reader", None)]
-        raise ValueError(f"no dataset {dataset_name!r} is registered; there are {', '.join(known)}")
-    return video_records(dataset_name)
 
 
 def _choose_layout(cfg: Any, reader: str, layout: str | None) -> str:
@@ -111,16 +104,19 @@ def _predict(
         num_workers=cfg.DATALOADER.NUM_WORKERS,
     )
     count = sum(len(record["frames"]) for record in records)
+    scores: dict[str, list[list[float]]] = {}  # of the video under way, by frame
     with tqdm(total=count, desc="predicting", unit="frame") as bar:
         for (window,) in loader:
             with torch.no_grad():
                 (output,) = model([window])
                 for frame in output["frames"]:
                     _add(writer, output["video_id"], frame)
+                    scores[str(frame["frame_id"])] = segment_scores(*frame["panoptic_seg"])
                     bar.update()
             if window["is_last"]:
                 video_id = output["video_id"]
-                write_json(_note(notes, video_id), writer.progress(video_id))
+                write_json(_note(notes, video_id), {**writer.progress(video_id), "scores": scores})
+                scores = {}
 
 
 def _add(writer: SubmissionWriter, video_id: str, frame: Mapping[str, Any]) -> None:
@@ -134,6 +130,23 @@ def _add(writer: SubmissionWriter, video_id: str, frame: Mapping[str, Any]) -> N
         classes,
         None if depth is None else depth.float().cpu().numpy(),
     )
+
+
+def segment_scores(ids: torch.Tensor, info: Sequence[Mapping[str, Any]]) -> list[list[float]]:
+    """``[x, y, score]`` of every segment that is not tiny: one of its pixels, and its score.
+
+    Layouts number segments in their own ways and have no scores; a pixel finds the segment again
+    in any of them.
+    """
+    step = max(1, ids.shape[0] // 256)
+    coarse = ids[::step, ::step].cpu().numpy()
+    first = dict(zip(*(a.tolist() for a in np.unique(coarse, return_index=True)), strict=True))
+    found = []
+    for segment in info:
+        if "score" in segment and segment["id"] in first:
+            y, x = divmod(first[segment["id"]], coarse.shape[1])
+            found.append([x * step, y * step, round(float(segment["score"]), 4)])
+    return found
 
 
 def _claim(notes: Path, cfg: Any, layout: str, dataset_name: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dvps_d2.report.build import ReportSettings, write_report
 from dvps_d2.report.colors import spread_colors
 from dvps_d2.report.curves import read_curves
-from dvps_d2.report.frames import ReportFrame, ReportVideo
+from dvps_d2.report.frames import ReportFrame, ReportVideo, scores_by_key
 from dvps_d2.report.payload import Limits
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "ReportSettings",
     "ReportVideo",
     "read_curves",
+    "scores_by_key",
     "spread_colors",
     "write_report",
 ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 420, 250
-LEFT, RIGHT, TOP, BOTTOM = 40, 14, 12, 36
+LEFT, RIGHT, TOP, BOTTOM = 36, 26, 12, 38
 MOST_POINTS = 240  # of a line; longer ones are averaged
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -48,6 +48,22 @@ def segment_keys(segments: Segments, things: frozenset[int]) -> list[Key]:
     """(class, track) of segments in the order of their list; track 0 for stuff."""
     pairs = zip(segments.class_ids.tolist(), segments.tracks.tolist(), strict=True)
     return [(c, t if c in things else 0) for c, t in pairs]
+
+
+def scores_by_key(
+    label: LabelMap, places: Iterable[Sequence[float]], things: frozenset[int]
+) -> dict[Key, float]:
+    """Scores given as ``(x, y, score)``, by the segment that is at each pixel."""
+    found: dict[Key, float] = {}
+    meaning = label.meaning
+    if isinstance(meaning, Listing):
+        meaning = replace(meaning, strict=False, areas=None)
+    for x, y, score in places:
+        value = np.array([label.ids[int(y), int(x)]], np.int64) - label.offset
+        segments, rows = meaning.read(value, np.ones(1, np.int64))
+        if rows[0] >= 0:
+            found[segment_keys(segments, things)[rows[0]]] = score
+    return found
 
 
 def segment_rows(

@@ -101,9 +101,11 @@ def _data(page: Page) -> dict:
     """What the scripts need besides the videos."""
     scale = DepthScale()
     things = set(page.classes.thing_ids)
+    colors = np.asarray(page.palette.class_colors).tolist()
     return {
         "classes": [
-            {"name": name, "thing": i in things} for i, name in enumerate(page.classes.names)
+            {"name": name, "thing": i in things, "color": color}
+            for i, (name, color) in enumerate(zip(page.classes.names, colors, strict=True))
         ],
         "depth": {
             "nearest": NEAREST,
@@ -121,7 +123,8 @@ def _data(page: Page) -> dict:
 
 def _subtitle(page: Page) -> str:
     videos = len(page.scored) or (page.result or {}).get("videos", 0)
-    parts = [f"<span>{escape(page.dataset)}</span>"]
+    known = page.result is not None and page.result["protocol"] == page.dataset
+    parts = [] if known else [f"<span>{escape(page.dataset)}</span>"]
     if page.result:
         mode = "as published" if page.result["as_published"] else "as documented"
         parts.append(

@@ -19,7 +19,7 @@ import numpy as np
 from dvps_d2.metrics.depth import metres
 from dvps_d2.report.frames import ReportFrame, fitting_size, sample, segment_rows
 from dvps_d2.report.scores import ScoredVideo
-from dvps_d2.report.tracks import VideoTracks, error_table
+from dvps_d2.report.tracks import KINDS, VideoTracks, error_table
 from dvps_d2.visualize import DepthScale, Palette, draw_depth
 
 JPEG_QUALITY = 82
@@ -68,14 +68,13 @@ def encode_video(
         video's when the room ends; there are none when not one fits.
     """
     tracks = scored.tracks
-    things = palette.thing_ids
-    head = _head(scored, palette)
+    errors = error_table(tracks, palette.thing_ids)
+    head = _head(scored, palette, errors)
     size = len(str(head))
     for position, load in enumerate(scored.video.frames):
-        frame = encode_frame(load(), tracks, things, limits.max_side)
-        frame["match"] = {
-            str(row): [other, round(iou, 3)] for row, (other, iou) in tracks.matches[position].items()
-        }
+        frame = encode_frame(load(), tracks, errors, palette.thing_ids, limits.max_side)
+        found = tracks.matches[position]
+        frame["match"] = {str(row): [other, round(iou, 3)] for row, (other, iou) in found.items()}
         size += sum(len(value) for value in frame.values() if isinstance(value, str))
         if size > room:
             break
@@ -84,14 +83,13 @@ def encode_video(
     return head, size
 
 
-def _head(scored: ScoredVideo, palette: Palette) -> dict:
+def _head(scored: ScoredVideo, palette: Palette, errors: np.ndarray) -> dict:
     """Everything about a video but its frames."""
     tracks = scored.tracks
     pred, truth = (
         [[key[0], key[1], *_color(palette, key)] for key in keys]
         for keys in (tracks.pred, tracks.truth)
     )
-    errors = error_table(tracks, palette.thing_ids)
     objects = [row for row, (_, track) in enumerate(tracks.truth) if track]
     return {
         "id": scored.video.video_id,
@@ -116,24 +114,38 @@ def _color(palette: Palette, key: tuple[int, int]) -> tuple[int, int, int]:
 
 
 def encode_frame(
-    frame: ReportFrame, tracks: VideoTracks, things: frozenset[int], max_side: int
+    frame: ReportFrame,
+    tracks: VideoTracks,
+    errors: np.ndarray,
+    things: frozenset[int],
+    max_side: int,
 ) -> dict:
-    """One frame: name, size, picture and maps."""
+    """One frame: name, size, picture, maps, and the shares of each kind of error."""
     size = fitting_size(frame.pred.ids.shape, max_side)
     rows = [{key: row for row, key in enumerate(keys)} for keys in (tracks.pred, tracks.truth)]
+    pred = segment_rows(frame.pred, rows[0], things, size)
     encoded: dict = {
         "name": frame.name,
         "size": [size[1], size[0]],
         "image": encode_picture(frame.image, size),
-        "pred": pack(segment_rows(frame.pred, rows[0], things, size)),
+        "pred": pack(pred),
         "truth": None,
         "depth": pack_depth(frame.pred_depth, size),
         "true_depth": pack_depth(frame.truth_depth, size),
         "scores": {str(rows[0][k]): round(v, 3) for k, v in frame.scores.items() if k in rows[0]},
+        "shares": None,
     }
     if frame.truth is not None:
-        encoded["truth"] = pack(segment_rows(frame.truth, rows[1], things, size))
+        truth = segment_rows(frame.truth, rows[1], things, size)
+        encoded["truth"] = pack(truth)
+        encoded["shares"] = error_shares(errors[truth, pred])
     return encoded
+
+
+def error_shares(codes: np.ndarray) -> list[float]:
+    """Share of every kind of error (see ``tracks``) in a map of them, 0..1."""
+    counts = np.bincount(codes.ravel(), minlength=KINDS)
+    return [round(float(n) / codes.size, 4) for n in counts]
 
 
 def encode_picture(path: str | Path | None, size: tuple[int, int]) -> str | None:

@@ -166,7 +166,11 @@ def class_values(result: dict, classes: ClassSet) -> dict[int, dict[str, float]]
     for name, parts in sources.items():
         cells = [cell for part in parts for k, cell in part.items() if k != "mean"]
         for class_id in range(len(classes)):
-            values = [c["per_class"][str(class_id)]["pq"] for c in cells if str(class_id) in c["per_class"]]
+            values = [
+                c["per_class"][str(class_id)]["pq"]
+                for c in cells
+                if str(class_id) in c["per_class"]
+            ]
             if values:
                 found.setdefault(class_id, {})[name] = sum(values) / len(values)
     for class_id, entry in result.get("stq", {}).get("per_class", {}).items():
@@ -222,7 +226,5 @@ def training_charts(curves: dict) -> list[str]:
         if lines:
             range_ = (0.0, 100.0) if named is scores else None
             few = all(len(line.points) <= 30 for line in lines)
-            charts.append(
-                line_chart(title, lines, x_label="iteration", y_range=range_, marks=few)
-            )
+            charts.append(line_chart(title, lines, x_label="iteration", y_range=range_, marks=few))
     return charts

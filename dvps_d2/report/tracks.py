@@ -18,6 +18,7 @@ from dvps_d2.report.frames import Key, segment_keys
 
 # What is wrong with a pixel: values of ``error_table``.
 RIGHT, NOT_JUDGED, MISSED, FALSE, WRONG_CLASS, WRONG_TRACK = range(6)
+KINDS = 6
 
 
 @dataclass(frozen=True)
@@ -117,9 +118,7 @@ def follow_tracks(tables: Sequence[FrameTable], things: frozenset[int]) -> Video
     holders = _join({pair: n for pair, n in shared.items() if truth.keys[pair[0]][1]})
     switches.sort(key=lambda switch: (switch.frame, switch.object))
     areas = pred.areas(), truth.areas()
-    return VideoTracks(
-        pred.keys, truth.keys, *areas, frozenset(hidden), matches, holders, switches
-    )
+    return VideoTracks(pred.keys, truth.keys, *areas, frozenset(hidden), matches, holders, switches)
 
 
 def error_table(tracks: VideoTracks, things: frozenset[int]) -> np.ndarray:
@@ -183,9 +182,7 @@ def _same_class_pairs(table: FrameTable) -> list[tuple[int, int, int, float]]:
     pixels = table.pixels.sum(axis=1)
     on_void = table.truth_index == VOID
     hits = on_void & (table.pred_index >= 0)
-    void_area = np.bincount(
-        table.pred_index[hits], weights=pixels[hits], minlength=len(table.pred)
-    )
+    void_area = np.bincount(table.pred_index[hits], weights=pixels[hits], minlength=len(table.pred))
     both = np.flatnonzero((table.truth_index >= 0) & (table.pred_index >= 0))
     pairs = []
     for i in both:

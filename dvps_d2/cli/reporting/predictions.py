@@ -15,7 +15,7 @@ from dvps_d2.cli.scoring.png import OPAQUE, read_grey16, read_rgb_ids
 from dvps_d2.formats import ClassTable, DatasetReader, FrameRecord
 from dvps_d2.formats.files import read_json
 from dvps_d2.metrics import LabelMap, Listing, joint_map
-from dvps_d2.report import ReportFrame, ReportVideo
+from dvps_d2.report import ReportFrame, ReportVideo, scores_by_key
 
 WHAT_THERE_MAY_BE = (
     "panoptic/*.png with depth/*.png, or pred.json with pan_pred/*.png, as dvps predict writes them"
@@ -98,7 +98,8 @@ class ListedPredictions:
             class_ids = np.array([self.table.class_id(int(n)) for n in numbers], np.int64)
         except KeyError as error:
             raise ValueError(f"{self.path}: {error.args[0]}") from None
-        return LabelMap(read_rgb_ids(side.panoptic[0], slot=1), Listing(ids, class_ids, crowd == 1), OPAQUE)
+        listing = Listing(ids, class_ids, crowd == 1)
+        return LabelMap(read_rgb_ids(side.panoptic[0], slot=1), listing, OPAQUE)
 
 
 def videos_of_records(
@@ -119,6 +120,7 @@ def videos_of_records(
     videos, missing, flat = [], [], []
     for record in records:
         loaders = []
+        scores = _noted_scores(folder, str(record["video_id"]))
         for frame in record["frames"]:
             name = f"{record['video_id']}/{frame['frame_id']}"
             sides = found.find(str(record["video_id"]), frame)
@@ -127,7 +129,8 @@ def videos_of_records(
                 continue
             if with_depth and sides[0].depth is None:
                 flat.append(name)
-            loaders.append(partial(_load, frame, sides[0], reader, found, with_depth))
+            places = scores.get(str(frame["frame_id"]), [])
+            loaders.append(partial(_load, frame, sides[0], reader, found, with_depth, places))
         if loaders:
             videos.append(ReportVideo(str(record["video_id"]), tuple(loaders)))
     total = sum(frame["labelled"] for record in records for frame in record["frames"])
@@ -150,7 +153,9 @@ def _load(
     reader: DatasetReader,
     found: CodedPredictions | ListedPredictions,
     with_depth: bool,
+    places: list[list[float]],
 ) -> ReportFrame:
+    pred = found.read(side)
     truth = truth_depth = None
     if frame["labelled"]:
         label = reader.read_panoptic(frame)
@@ -162,9 +167,16 @@ def _load(
         truth_depth = reader.read_depth(frame)
     return ReportFrame(
         name=str(frame["frame_id"]),
-        pred=found.read(side),
+        pred=pred,
         truth=truth,
         pred_depth=read_grey16(side.depth).copy() if with_depth else None,
         truth_depth=truth_depth,
         image=frame["file_name"],
+        scores=scores_by_key(pred, places, frozenset(reader.categories.thing_ids)),
     )
+
+
+def _noted_scores(folder: Path, video_id: str) -> dict[str, list[list[float]]]:
+    """By frame, the scores that ``dvps predict`` noted beside its predictions."""
+    path = folder / ".predicted" / "videos" / f"{video_id}.json"
+    return read_json(path).get("scores", {}) if path.is_file() else {}

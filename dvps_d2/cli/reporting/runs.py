@@ -22,14 +22,17 @@ def dataset_of_run(run: Path, dataset: str | None) -> str:
     Raises:
         ValueError: the run names none.
     """
-    if dataset:
-        return dataset
-    from dvps_d2.d2.config import load_config
+    if dataset is None:
+        from dvps_d2.d2.config import load_config
 
-    tested = load_config(run / "config.yaml").DATASETS.TEST
-    if not tested:
-        raise ValueError(f"{run / 'config.yaml'} has no DATASETS.TEST: name one with --dataset")
-    return tested[0]
+        tested = load_config(run / "config.yaml").DATASETS.TEST
+        if not tested:
+            raise ValueError(f"{run / 'config.yaml'} has no DATASETS.TEST: name one with --dataset")
+        dataset = tested[0]
+    from dvps_d2.d2.data import metadata_of
+
+    metadata_of(dataset)
+    return dataset
 
 
 def predictions_of_run(run: Path, dataset: str) -> Path:
@@ -50,7 +53,9 @@ def scores_of_run(run: Path, dataset: str) -> dict[str, Any] | None:
 
 def classes_of(dataset: str) -> tuple[ClassSet, list[Color]]:
     """The classes of a registered dataset, and their colours."""
-    table = READERS[registered(dataset)[1].reader].categories
+    from dvps_d2.d2.data import metadata_of
+
+    table = READERS[metadata_of(dataset).reader].categories
     return ClassSet(tuple(table.names), tuple(table.thing_ids)), list(table.colors)
 
 
@@ -62,45 +67,31 @@ def require_predictions(run: Path, dataset: str) -> Path:
     """
     folder = predictions_of_run(run, dataset)
     if not is_prediction_folder(folder):
+        report = f"dvps report {run} --dataset {dataset}"
         raise FileNotFoundError(
             f"{folder} does not exist: evaluation keeps scores and no predicted maps.\n"
-            f"  either let the report predict:   dvps report {run} --predict\n"
+            f"  either let the report predict:   {report} --predict\n"
             f"  or predict first:                dvps predict --run {run} --dataset {dataset} "
             f"--out {folder}\n"
-            f"  or leave the videos out:         dvps report {run} --scores-only"
+            f"  or leave the videos out:         {report} --scores-only"
         )
     return folder
 
 
 def predict_run(run: Path, dataset: str, options: Sequence[str] = ()) -> Path:
     """Predict a dataset with a run, going on where an earlier call stopped."""
+    from dvps_d2.d2.data import metadata_of
     from dvps_d2.d2.predict import load_run
     from dvps_d2.d2.submission import write_predictions
     from dvps_d2.formats.submission import WRITERS
 
     cfg, model = load_run(run, options=options)
-    reader = registered(dataset)[1].reader
+    reader = metadata_of(dataset).reader
     # A layout with depth cannot hold predictions without; VIPSeg's holds all frames.
     flat = reader in WRITERS and WRITERS[reader].needs_depth and not cfg.MODEL.DVPS.DEPTH.ENABLED
     folder = predictions_of_run(run, dataset)
     write_predictions(cfg, model, dataset, folder, layout="vipseg" if flat else None)
     return folder
-
-
-def registered(dataset: str) -> tuple[list[dict[str, Any]], Any]:
-    """Records and metadata of a registered dataset.
-
-    Raises:
-        ValueError: there is no such dataset.
-    """
-    from detectron2.data import DatasetCatalog, MetadataCatalog
-
-    import dvps_d2.d2.data  # noqa: F401  registers them
-
-    if dataset not in DatasetCatalog:
-        names = [n for n in DatasetCatalog.list() if MetadataCatalog.get(n).get("reader", None)]
-        raise ValueError(f"no dataset {dataset!r} is registered; there are {', '.join(names)}")
-    return DatasetCatalog.get(dataset), MetadataCatalog.get(dataset)
 
 
 def subject_of_dataset(folder: Path, dataset: str) -> Subject:
@@ -109,9 +100,11 @@ def subject_of_dataset(folder: Path, dataset: str) -> Subject:
     Raises:
         ValueError: files are missing or do not fit together.
     """
+    from dvps_d2.d2.data import metadata_of, registered
     from dvps_d2.d2.evaluation import PROTOCOL_OF_TYPE
 
-    records, metadata = registered(dataset)
+    metadata = metadata_of(dataset)
+    records, _ = registered(dataset)
     reader = READERS[metadata.reader]
     name, metrics = PROTOCOL_OF_TYPE[metadata.evaluator_type]
     with_depth = (folder / "depth").is_dir()

@@ -2,6 +2,7 @@
 
 from .clip_sampling import ClipSampling
 from .datasets import (
+    metadata_of,
     register_builtin,
     register_video_dataset,
     register_video_panoptic,
@@ -22,6 +23,7 @@ __all__ = [
     "build_video_test_loader",
     "check_training_data",
     "make_windows",
+    "metadata_of",
     "register_builtin",
     "register_video_dataset",
     "register_video_panoptic",

@@ -159,6 +159,19 @@ def register_builtin(root: str | Path | None = None) -> None:
                 register_video_dataset(name, reader, root / folder, split, eval_classes=counted)
 
 
+def metadata_of(name: str) -> Any:
+    """Metadata of a registered dataset; its files are not looked at.
+
+    Raises:
+        ValueError: no dataset has this name; the message lists those there are.
+    """
+    if name not in DatasetCatalog:
+        names = DatasetCatalog.list()
+        known = [other for other in names if MetadataCatalog.get(other).get("reader", None)]
+        raise ValueError(f"no dataset {name!r} is registered; there are {', '.join(known)}")
+    return MetadataCatalog.get(name)
+
+
 def registered(name: str) -> tuple[list[dict[str, Any]], Any]:
     """Records and metadata of a registered dataset."""
     return DatasetCatalog.get(name), MetadataCatalog.get(name)

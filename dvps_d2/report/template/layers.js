@@ -2,8 +2,8 @@
 
 const RIGHT = 0, NOT_JUDGED = 1, MISSED = 2, FALSE = 3, WRONG_CLASS = 4, WRONG_TRACK = 5;
 const ERRORS = [
-  { name: "right", color: [24, 60, 46] },
-  { name: "not judged", color: [52, 54, 60] },
+  { name: "right", color: [20, 24, 30] },
+  { name: "not judged", color: [84, 89, 98] },
   { name: "missed", color: [240, 180, 40] },
   { name: "false object", color: [226, 61, 61] },
   { name: "wrong class", color: [190, 90, 230] },

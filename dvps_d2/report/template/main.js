@@ -16,15 +16,15 @@ function setUpHelp() {
 
 function setUpKeys(player, dialog) {
   const layers = Object.keys(LAYERS);
-  const move = (step) => player && player.seek(player.state.frame + step);
+  const move = (step) => player && player.seek(player.wanted.frame + step);
   const actions = {
     " ": () => player?.toggle(),
     ArrowLeft: () => move(-1),
     ArrowRight: () => move(1),
     Home: () => player?.seek(0),
     End: () => player?.seek(Infinity),
-    "[": () => player?.open(player.state.video - 1),
-    "]": () => player?.open(player.state.video + 1),
+    "[": () => player?.open(player.wanted.video - 1),
+    "]": () => player?.open(player.wanted.video + 1),
     t: () => player && !player.el("truth").disabled && player.set({ truth: !player.state.truth }),
     "-": () => player?.set({ opacity: Math.max(0, player.state.opacity - 10) }),
     "+": () => player?.set({ opacity: Math.min(100, player.state.opacity + 10) }),

@@ -13,6 +13,7 @@ class Player {
     this.listeners = [];
     this.timer = null;
     this.ticket = 0; // of the newest request to show something; older ones are dropped
+    this.wanted = { video: 0, frame: 0 }; // what was asked for last, shown or not yet
     this.bind();
   }
 
@@ -43,6 +44,7 @@ class Player {
   async open(number, frame = 0) {
     const count = this.report.videos.length;
     number = Math.max(0, Math.min(count - 1, number));
+    this.wanted.video = number;
     const ticket = ++this.ticket;
     const element = document.getElementById(`video-${number}`);
     const video = await prepareVideo(JSON.parse(element.textContent));
@@ -59,6 +61,7 @@ class Player {
     const ticket = ++this.ticket;
     frame = Math.max(0, Math.min(this.video.frames.length - 1, frame));
     const video = this.video;
+    this.wanted.frame = frame;
     video.decoded[frame] ??= decodeFrame(video.frames[frame]);
     const current = await video.decoded[frame];
     if (ticket !== this.ticket) return;
@@ -81,7 +84,10 @@ class Player {
   toggle() {
     if (this.timer !== null) return this.pause();
     const last = this.video.frames.length - 1;
-    const step = () => this.seek(this.state.frame >= last ? 0 : this.state.frame + 1);
+    const step = () => {
+      if (this.wanted.frame !== this.state.frame) return; // still decoding
+      this.seek(this.state.frame >= last ? 0 : this.state.frame + 1);
+    };
     this.timer = setInterval(step, PLAY_MS);
     step();
     this.showPlaying();
@@ -219,7 +225,7 @@ class Player {
   nameOf(table, row) {
     const [classId, trackId] = table[row];
     if (classId < 0) return "nothing";
-    const name = this.report.classes[classId]?.name ?? `class ${classId}`;
+    const { name } = this.report.classes[classId];
     return trackId ? `${name} ${trackId}` : name;
   }
 
@@ -280,7 +286,7 @@ class Player {
       if (truth !== null) text += `, true ${truth.toFixed(1)} m`;
       if (truth !== null && metres !== null) {
         const error = Math.round(100 * (metres / truth - 1));
-        text += ` (${error > 0 ? "+" : ""}${error} %)`;
+        text += ` (${error > 0 ? "+" : error < 0 ? "−" : "±"}${Math.abs(error)} %)`;
       }
       lines.push([text, false]);
     }
@@ -349,14 +355,15 @@ function line(text, bad) {
 
 // What the colours of the layer mean.
 function showKey(host, player) {
-  const { state, report, current, video } = player;
+  const { state, report, current } = player;
   const entry = (color, text) => {
     const span = document.createElement("span");
     span.append(swatch(color), text);
     return span;
   };
   if (state.layer === "errors") {
-    host.replaceChildren(...ERRORS.map((error) => entry(error.color, error.name)));
+    const share = (i) => (current.shares ? ` ${(100 * current.shares[i]).toFixed(1)} %` : "");
+    host.replaceChildren(...ERRORS.map((error, i) => entry(error.color, error.name + share(i))));
   } else if (state.layer === "depth") {
     const [near, far] = report.depth.range;
     const span = Math.log(far / near);
@@ -369,8 +376,8 @@ function showKey(host, player) {
   } else if (state.layer === "segments") {
     const { rows, table } = player.side();
     const shown = [...new Set([...new Set(rows)].map((row) => table[row][0]))].filter((c) => c >= 0);
-    const color = (c) => table.find((row) => row[0] === c).slice(2, 5);
-    host.replaceChildren(...shown.sort((a, b) => a - b).map((c) => entry(color(c), report.classes[c]?.name ?? `class ${c}`)));
+    const names = shown.sort((a, b) => a - b).map((c) => report.classes[c]);
+    host.replaceChildren(...names.map(({ color, name }) => entry(color, name)));
   } else {
     host.replaceChildren(current.image ? "" : "The picture was not found; see --images.");
   }

@@ -44,7 +44,7 @@ class Timeline {
     const corner = document.createElement("span");
     corner.className = "corner";
     corner.textContent = "frame";
-    lanes.replaceChildren(corner, this.axis(video), ...rows.flat());
+    lanes.replaceChildren(corner, this.axis(video), ...this.errorLane(video), ...rows.flat());
     if (!rows.length) lanes.append(this.mode === "tracks" ? "No track in this video." : "No true object in this video.");
     this.showKey();
   }
@@ -60,6 +60,32 @@ class Timeline {
       lane.append(mark);
     }
     return lane;
+  }
+
+  // How much of each frame is wrong, and in which way; as high as the worst frame.
+  errorLane(video) {
+    const wrong = (shares) => shares.slice(MISSED).reduce((sum, share) => sum + share, 0);
+    const worst = Math.max(0, ...video.frames.map(({ shares }) => (shares ? wrong(shares) : 0)));
+    if (!worst) return [];
+    const label = document.createElement("span");
+    label.className = "lane-name";
+    label.textContent = `wrong pixels, to ${(100 * worst).toFixed(0)} %`;
+    const lane = this.lane([], video.length);
+    lane.classList.add("wrong");
+    video.frames.forEach(({ shares }, frame) => {
+      let bottom = 0;
+      for (const kind of shares ? [MISSED, FALSE, WRONG_CLASS, WRONG_TRACK] : []) {
+        const height = (100 * shares[kind]) / worst;
+        const bar = this.run(frame, frame, null);
+        bar.style.bottom = `${bottom}%`;
+        bar.style.height = `${height}%`;
+        bar.style.background = `rgb(${ERRORS[kind].color.join(" ")})`;
+        bar.title = `frame ${frame + 1}: ${ERRORS[kind].name} ${(100 * shares[kind]).toFixed(1)} %`;
+        lane.prepend(bar);
+        bottom += height;
+      }
+    });
+    return [label, lane];
   }
 
   trackLanes(video) {
