@@ -1,6 +1,7 @@
-"""DVIS on the toy street: the three stages, shrunk until they train in seconds."""
+"""Streams of the toy street, and DVIS on it, shrunk until its three stages train in seconds."""
 
 import pytest
+import torch
 
 SHRUNK = [
     "MODEL.DEVICE", "cpu",
@@ -38,3 +39,32 @@ def dvis_cfg(repo_cfg, tmp_path):
         return repo_cfg(f"street/{name}_compact.yaml", *SHRUNK, *folder, *overrides)
 
     return make
+
+
+@pytest.fixture
+def windows():
+    """All windows of the validation videos: ``windows(cfg, frames per window, 0 = whole)``."""
+    from dvps_d2.d2 import build_video_test_loader
+
+    def make(cfg, size):
+        cfg.MODEL.MASK_FORMER.TEST.WINDOW_SIZE = size
+        return [item for batch in build_video_test_loader(cfg, "toy_street_val") for item in batch]
+
+    return make
+
+
+@pytest.fixture
+def stream():
+    """What comes out: ``stream(model, items)`` is (video, frame) -> (ids, segments, depth)."""
+
+    def run(model, items):
+        out = {}
+        for item in items:
+            with torch.no_grad():
+                (result,) = model([item])
+            for frame in result["frames"]:
+                ids, info = frame["panoptic_seg"]
+                out[result["video_id"], frame["frame_id"]] = (ids, info, frame.get("depth"))
+        return out
+
+    return run

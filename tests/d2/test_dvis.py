@@ -20,23 +20,6 @@ STAGES = {"dvis_online": "tracker", "dvis_offline": "refiner"}
 LAYERS = 2  # of tracker and refiner
 
 
-def windows(cfg, size):
-    cfg.MODEL.MASK_FORMER.TEST.WINDOW_SIZE = size
-    return [item for batch in build_video_test_loader(cfg, "toy_street_val") for item in batch]
-
-
-def stream(model, items):
-    """(video, frame) -> (ids, segments, depth) of everything that comes out, in order."""
-    out = {}
-    for item in items:
-        with torch.no_grad():
-            (result,) = model([item])
-        for frame in result["frames"]:
-            ids, info = frame["panoptic_seg"]
-            out[result["video_id"], frame["frame_id"]] = (ids, info, frame.get("depth"))
-    return out
-
-
 @pytest.mark.parametrize("name", STAGES)
 @pytest.mark.parametrize("depth", [False, True], ids=["vps", "dvps"])
 def test_the_loss_falls_and_nothing_frozen_changes(dvis_cfg, name, depth):
@@ -105,7 +88,7 @@ def test_the_stage_before_guides_the_first_half(dvis_cfg, name):
 
 @pytest.mark.parametrize("name", STAGES)
 @pytest.mark.parametrize("scope", ["frame", "clip"])
-def test_windows_do_not_change_a_video(dvis_cfg, name, scope):
+def test_windows_do_not_change_a_video(dvis_cfg, name, scope, windows, stream):
     cfg = dvis_cfg(
         name,
         "MODEL.DVPS.FUSION.SCOPE", scope, "MODEL.REFINER.FEATURE_STORE", "full",
@@ -126,7 +109,7 @@ def test_windows_do_not_change_a_video(dvis_cfg, name, scope):
     assert len(model.streams) == 0
 
 
-def test_offline_waits_for_the_end_and_needs_no_gradients(dvis_cfg):
+def test_offline_waits_for_the_end_and_needs_no_gradients(dvis_cfg, windows):
     cfg = dvis_cfg("dvis_offline")
     model = build_model(cfg).eval()
     items = windows(cfg, 4)[:2]  # one video of six frames
@@ -140,7 +123,7 @@ def test_offline_waits_for_the_end_and_needs_no_gradients(dvis_cfg):
     assert all(p.grad is None for p in model.parameters())
 
 
-def test_offline_memory_holds_half_precision_features_without_the_frames(dvis_cfg):
+def test_offline_memory_holds_half_precision_features_without_the_frames(dvis_cfg, windows):
     cfg = dvis_cfg("dvis_offline", "MODEL.REFINER.FEATURE_STORE", "half")
     model = build_model(cfg).eval()
     item = windows(cfg, 3)[0]
@@ -222,7 +205,7 @@ def test_clips_without_any_object_and_objects_that_appear_late_train(dvis_cfg, n
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_bfloat16_autocast_trains_and_streams(dvis_cfg, name):
+def test_bfloat16_autocast_trains_and_streams(dvis_cfg, name, windows, stream):
     cfg = dvis_cfg(name, "MODEL.DVPS.DEPTH.ENABLED", True)
     model = build_model(cfg)
     with torch.autocast("cpu", dtype=torch.bfloat16):

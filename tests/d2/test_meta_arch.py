@@ -12,23 +12,6 @@ from dvps_d2.d2 import (
 )
 
 
-def windows(cfg, size):
-    cfg.MODEL.MASK_FORMER.TEST.WINDOW_SIZE = size
-    return [item for batch in build_video_test_loader(cfg, "toy_street_val") for item in batch]
-
-
-def stream(model, items):
-    """(video, frame) -> (ids, segments, depth) of everything that comes out."""
-    out = {}
-    for item in items:
-        with torch.no_grad():
-            (result,) = model([item])
-        for frame in result["frames"]:
-            ids, info = frame["panoptic_seg"]
-            out[result["video_id"], frame["frame_id"]] = (ids, info, frame.get("depth"))
-    return out
-
-
 @pytest.mark.parametrize("arch", ["MinDVPS", "MinVIS"])
 def test_the_loss_falls_on_street_files(tiny_cfg, arch):
     cfg = tiny_cfg("MODEL.META_ARCHITECTURE", arch, "MODEL.DVPS.DEPTH.ENABLED", arch == "MinDVPS")
@@ -49,7 +32,7 @@ def test_the_loss_falls_on_street_files(tiny_cfg, arch):
 
 
 @pytest.mark.parametrize("scope", ["frame", "clip"])
-def test_windows_do_not_change_a_stream(tiny_cfg, scope):
+def test_windows_do_not_change_a_stream(tiny_cfg, scope, windows, stream):
     cfg = tiny_cfg("MODEL.DVPS.FUSION.SCOPE", scope)
     torch.manual_seed(0)
     model = build_model(cfg).eval().double()
@@ -77,7 +60,7 @@ def test_the_evaluator_takes_the_output(tiny_cfg, tmp_path):
     assert (tmp_path / "toy_street_val_scores.json").is_file()
 
 
-def test_a_plain_image_is_a_video_of_one_frame(tiny_cfg):
+def test_a_plain_image_is_a_video_of_one_frame(tiny_cfg, windows):
     cfg = tiny_cfg()
     model = build_model(cfg).eval()
     image = torch.randint(0, 256, (3, 50, 90), dtype=torch.uint8)
@@ -91,7 +74,7 @@ def test_a_plain_image_is_a_video_of_one_frame(tiny_cfg):
     assert len(list(first["frames"])) == 3
 
 
-def test_streams_refuse_gaps_and_strangers(tiny_cfg):
+def test_streams_refuse_gaps_and_strangers(tiny_cfg, windows):
     cfg = tiny_cfg()
     model = build_model(cfg).eval()
     first, second, third = windows(cfg, 2)[:3]
@@ -106,7 +89,7 @@ def test_streams_refuse_gaps_and_strangers(tiny_cfg):
         model([third])
 
 
-def test_starting_again_forgets_and_training_forgets_all(tiny_cfg):
+def test_starting_again_forgets_and_training_forgets_all(tiny_cfg, windows):
     cfg = tiny_cfg()
     model = build_model(cfg).eval()
     first, second, _ = windows(cfg, 2)[:3]
@@ -190,7 +173,7 @@ def test_the_published_config_builds_and_trains(repo_cfg):
     assert without == []
 
 
-def test_ids_are_int32_and_depth_float32(tiny_cfg):
+def test_ids_are_int32_and_depth_float32(tiny_cfg, windows, stream):
     cfg = tiny_cfg()
     model = build_model(cfg).eval()
     for ids, _, depth in stream(model, windows(cfg, 3)[:1]).values():

@@ -7,20 +7,6 @@ from dvps_d2.d2 import MultiScaleTesting, build_evaluator, build_video_test_load
 from dvps_d2.d2.multi_scale import resize_short_edge
 
 
-def windows(cfg, size):
-    cfg.MODEL.MASK_FORMER.TEST.WINDOW_SIZE = size
-    return [item for batch in build_video_test_loader(cfg, "toy_street_val") for item in batch]
-
-
-def stream(model, items):
-    out = {}
-    for item in items:
-        (result,) = model([item])
-        for frame in result["frames"]:
-            out[result["video_id"], frame["frame_id"]] = (*frame["panoptic_seg"], frame["depth"])
-    return out
-
-
 @pytest.fixture
 def make_model(dvis_cfg):
     def make(name):
@@ -35,7 +21,7 @@ def make_model(dvis_cfg):
     return make
 
 
-def test_the_size_of_the_loader_alone_changes_nothing(make_model):
+def test_the_size_of_the_loader_alone_changes_nothing(make_model, windows, stream):
     cfg, model = make_model("dvis_offline")
     plain = stream(model, windows(cfg, 4)[:2])
     same = stream(MultiScaleTesting(model, [64]), windows(cfg, 4)[:2])
@@ -47,7 +33,7 @@ def test_the_size_of_the_loader_alone_changes_nothing(make_model):
 
 
 @pytest.mark.parametrize("name", ["minvis", "dvis_offline"])
-def test_windows_do_not_change_several_views(make_model, name):
+def test_windows_do_not_change_several_views(make_model, name, windows, stream):
     cfg, model = make_model(name)
     testing = MultiScaleTesting(model, [48, 64], flip=name == "minvis")
     assert len(testing.views) == (4 if name == "minvis" else 2)
