@@ -72,21 +72,44 @@ class Recorded(Capture):
         promised = int(self._video.get(cv2.CAP_PROP_FRAME_COUNT))
         self.count = promised if promised > 0 else None
         self._next = 0  # position of the picture that comes next
+        self._found: Read | None = None  # one that was read ahead
         self._first: float | None = None  # its own time at the start
         self._last = -1.0
 
     def read(self, position: int) -> Read:
         while self._next < position:
-            if not self._video.grab():
-                raise self._ended()
-            self._time()
-            self._next += 1
+            self._take()
+        return self._take()
+
+    def _take(self) -> Read:
+        """The next picture."""
+        if self._found is not None:
+            found, self._found = self._found, None
+            return found
         good, image = self._video.read()
         if not good:
-            raise self._ended()
-        place, seconds = self._next, self._time()
+            return self._behind_damage()
+        found = self._next, self._time(), image
         self._next += 1
-        return place, seconds, image
+        return found
+
+    def _behind_damage(self) -> Read:
+        """Look for a picture after the place where decoding failed; keep it for the next call."""
+        first = self._next
+        promised = first if self.count is None else self.count
+        for place in range(first + 1, promised):
+            good, image = self._video.read()
+            if good:
+                self._found, self._next = (place, self._time(), image), place + 1
+                lost = f"frame {first}" if place == first + 1 else f"frames {first} to {place - 1}"
+                raise ValueError(f"{lost} of {self._path} cannot be decoded: damaged")
+        if promised - first > max(_MISSING_FRAMES, _MISSING_SHARE * promised):
+            self.count = first  # said once
+            raise ValueError(
+                f"decoding ends at frame {first} of {promised} that {self._path} promises: the "
+                f"file is truncated or damaged there"
+            )
+        raise StopIteration
 
     def _time(self) -> float:
         """Seconds of the picture just taken; by its number where the file tells nonsense."""
@@ -98,18 +121,6 @@ class Recorded(Capture):
             seconds = self._last + 1 / self.fps if self._last >= 0 else 0.0
         self._last = seconds
         return seconds
-
-    def _ended(self) -> Exception:
-        """Why no picture came: the end, or damage before it."""
-        if self.count is not None:
-            missing = self.count - self._next
-            if missing > max(_MISSING_FRAMES, _MISSING_SHARE * self.count):
-                promised, self.count = self.count, self._next  # said once
-                return ValueError(
-                    f"decoding ends at frame {self._next} of {promised} that {self._path} "
-                    f"promises: the file is truncated or damaged there"
-                )
-        return StopIteration()
 
     def close(self) -> None:
         self._video.release()

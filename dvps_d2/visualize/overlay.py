@@ -92,7 +92,7 @@ def draw_boundaries(drawn: np.ndarray, segments: SegmentMap) -> None:
 
 def _draw_labels(drawn: np.ndarray, segments: SegmentMap, names: Sequence[str] | None) -> None:
     height, width = segments.index.shape
-    letters = int(np.clip(height / 44, 7, 30))
+    letters = int(np.clip(min(height, width * 0.75) / 44, 7, 30))
     step = max(1, height // 256)  # places are found on a coarse grid
     coarse = segments.index[::step, ::step]
     areas = np.bincount(coarse.ravel(), minlength=len(segments.track_ids)) * step * step

@@ -17,7 +17,7 @@ from dvps_d2.visualize.sheet import BACKGROUND, draw_legend
 from dvps_d2.visualize.text import put_text, text_size
 
 LEAST_SIDE = 400  # smaller pictures are enlarged, so that text has room
-LEGEND_LINES = 2
+MOST_LEGEND_LINES = 3
 LEGEND_MEMORY = 40  # frames that a class stays in the legend after it was seen
 ARRANGEMENTS = ("auto", "below", "beside", "none")
 _SCREEN = 16 / 9
@@ -150,7 +150,14 @@ class PanelPainter:
                 legend.draw([panel], int(b - a), self._letters)
                 for legend, panel, a, b in zip(legends, panels, edges, edges[1:], strict=True)
             ]
-        parts = [np.concatenate(shown, axis=1)]
+        tallest = max(len(legend) for legend in shown)
+        filled = [
+            cv2.copyMakeBorder(
+                legend, 0, tallest - len(legend), 0, 0, cv2.BORDER_CONSTANT, value=BACKGROUND
+            )
+            for legend in shown
+        ]
+        parts = [np.concatenate(filled, axis=1)]
         if self._kinds == 2:
             if self._bar is None:
                 self._bar = _scale_bar(width, self.scale, self._letters)
@@ -166,6 +173,7 @@ class _Legend:
         self._seen: dict[int, int] = {}  # class id -> number of the last frame with it
         self._frame = 0
         self._drawn: tuple[tuple[int, ...], np.ndarray] | None = None
+        self._lines = 0  # of text; found at the first frame
 
     def draw(self, panels: Iterable[Panel], width: int, letters: int) -> np.ndarray:
         self._frame += 1
@@ -182,11 +190,17 @@ class _Legend:
 
     def _render(self, shown: Sequence[int], width: int, letters: int) -> np.ndarray:
         look, room = self._look, width - letters
-        drawn = draw_legend(shown, look.palette, look.names, room, letters=letters)
-        height = round(LEGEND_LINES * 2.2 * letters)
-        legend = np.full((height + letters // 2, width, 3), BACKGROUND, np.uint8)
-        visible = drawn[:height]
-        legend[letters // 2 : letters // 2 + len(visible), letters // 2 :][:, :room] = visible
+        margin, line = letters // 2, round(2.2 * letters)
+        if not self._lines:  # as many as all classes need, so that the height never changes
+            full = draw_legend(
+                range(len(look.names)), look.palette, look.names, room, letters=letters
+            )
+            self._lines = min(MOST_LEGEND_LINES, len(full) // line)
+        drawn = draw_legend(
+            shown, look.palette, look.names, room, letters=letters, most_lines=self._lines
+        )
+        legend = np.full((self._lines * line + margin, width, 3), BACKGROUND, np.uint8)
+        legend[margin : margin + len(drawn), margin : margin + room] = drawn
         return legend
 
 

@@ -98,16 +98,29 @@ def draw_legend(
     width: int,
     *,
     letters: int = 10,
+    most_lines: int | None = None,
 ) -> np.ndarray:
     """Swatches with class names, as many lines as it takes. (H, width, 3) uint8, RGB.
 
     A thing class shows its class colour and a few of the colours its tracks get.
+
+    Args:
+        class_ids: what is shown, in this order.
+        palette: colours.
+        names: class names.
+        width: pixels.
+        letters: height of capital letters, pixels.
+        most_lines: classes that need more lines are left out, and "+2" tells how many.
     """
     line, swatch = round(2.2 * letters), round(3.6 * letters)
     places, x, y = [], 0, 0
+    reserved = text_size("+999", letters)[0]  # in the last line, for how many are missing
     for class_id in class_ids:
         need = swatch + round(0.8 * letters) + text_size(names[class_id], letters)[0]
-        if x and x + need > width:
+        last = most_lines is not None and y + line >= most_lines * line
+        if x and x + need > (width - reserved if last else width):
+            if last:
+                break
             x, y = 0, y + line
         places.append((class_id, x, y))
         x += need + round(1.8 * letters)
@@ -120,6 +133,9 @@ def draw_legend(
             legend[upper:lower, a:b] = palette.color(class_id, track)
         text_left, baseline = left + swatch + round(0.6 * letters), top + round(1.6 * letters)
         put_text(legend, names[class_id], text_left, baseline, letters, outline=None)
+    if len(places) < len(class_ids):
+        missing = f"+{len(class_ids) - len(places)}"
+        put_text(legend, missing, x, y + round(1.6 * letters), letters, outline=None)
     return legend
 
 

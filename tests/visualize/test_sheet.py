@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from dvps_d2.visualize import Palette, SegmentMap, SheetFrame, draw_legend, result_sheet
+from dvps_d2.visualize.text import text_size
 
 PALETTE = Palette([(200, 0, 0), (0, 0, 200)], [1])
 NAMES = ["road", "car"]
@@ -42,6 +43,18 @@ def test_legend_shows_the_class_colour_and_wraps():
     legend = draw_legend([0, 1], PALETTE, NAMES, 400)
     assert legend[10, 10].tolist() == [200, 0, 0]
     assert draw_legend([0, 1], PALETTE, NAMES, 90).shape[0] == 2 * legend.shape[0]
+
+
+def test_a_legend_without_room_tells_how_many_are_missing():
+    palette, names = Palette([(200, 0, 0)] * 30, []), [f"class {i}" for i in range(30)]
+    whole = draw_legend(range(30), palette, names, 300)
+    cut = draw_legend(range(30), palette, names, 300, most_lines=2)
+    assert cut.shape[0] == 2 * 22
+    assert (cut[:22] == whole[:22]).all()
+    row = np.flatnonzero((cut[22:] == palette.color(0)).all(-1).any(0))
+    behind = cut[22:, row.max() + 5 + text_size("class 9", 10)[0] :]
+    assert behind.max() == 255  # "+23" stands behind the last name
+    assert draw_legend([0], palette, names, 300, most_lines=2).shape[0] == 22
 
 
 def test_no_frames_is_an_error():

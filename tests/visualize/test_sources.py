@@ -136,6 +136,28 @@ def test_a_truncated_video_says_where_it_ends(tmp_path):
     assert list(source) == []  # said once; then it is over
 
 
+def test_damage_in_the_middle_is_named_and_passed_over(monkeypatch):
+    class Damaged(Times):
+        def read(self):
+            good, image = super().read()
+            return good and self.place not in (3, 4, 7), image
+
+    monkeypatch.setattr(cv2, "VideoCapture", lambda path: Damaged(range(0, 1000, 100)))
+    source = CapturedFrames(Recorded("x.mp4"), label="x")
+    positions, errors = [], []
+    while True:
+        try:
+            positions.append(next(source).position)
+        except StopIteration:
+            break
+        except FrameError as error:
+            errors.append(str(error))
+    assert positions == [0, 1, 2, 5, 6, 8, 9]
+    assert len(errors) == 2
+    assert "frames 3 to 4 of x.mp4 cannot be decoded" in errors[0]
+    assert "frame 7 of x.mp4" in errors[1]
+
+
 class Times:
     """A video whose pictures come at given milliseconds."""
 
