@@ -15,17 +15,18 @@ import logging
 import os
 import warnings
 
+# fvcore, which Detectron2 imports, still uses torch.jit.script; nothing that a user could change.
+warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
+
 import detectron2
 from detectron2.engine import default_argument_parser, default_setup
-from detectron2.utils.logger import setup_logger
 
 from dvps_d2.d2 import MultiScaleTesting, Trainer, load_config
 from dvps_d2.d2.checkpoint import ModelCheckpointer
 from dvps_d2.d2.distributed import run_distributed
+from dvps_d2.d2.logs import log_to_console, log_to_folder
 
 logger = logging.getLogger("dvps_d2")
-# Detectron2 and fvcore still use torch.jit.script; nothing that a user could change.
-warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
 
 
 def setup(args):
@@ -35,7 +36,7 @@ def setup(args):
             "train_net.py: name a config, e.g. "
             "--config-file configs/experiments/street/mindvps_compact.yaml"
         )
-    setup_logger(name="dvps_d2")
+    log_to_console()
     try:
         cfg = load_config(args.config_file, args.opts)
     except (FileNotFoundError, ValueError) as error:
@@ -46,8 +47,8 @@ def setup(args):
             "last one in OUTPUT_DIR"
         )
     cfg.freeze()
+    log_to_folder(cfg.OUTPUT_DIR)
     default_setup(cfg, args)
-    setup_logger(output=cfg.OUTPUT_DIR, name="dvps_d2")
     where = os.path.dirname(detectron2.__file__)
     logger.info("Detectron2 %s from %s", detectron2.__version__, where)
     return cfg

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -52,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         sys.stderr.write(f"dvps: unknown command {name!r}\n{_usage()}")
         return 2
+    # fvcore, which Detectron2 imports, still uses torch.jit.script; users cannot change that.
+    warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
     module_name, summary = COMMANDS[name]
     module = import_module(module_name)
     parser = argparse.ArgumentParser(

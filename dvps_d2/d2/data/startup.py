@@ -137,7 +137,9 @@ def open_everything(records: Sequence[dict[str, Any]], report: Report) -> None:
     pixels: Counter[str] = Counter()
     segments: Counter[str] = Counter()
     shares, ranges, labelled = [], [], 0
-    for record in tqdm(records, desc="checking training data", unit="video", leave=False):
+    for record in tqdm(
+        records, desc="checking training data", unit="video", leave=False, disable=None
+    ):
         metadata = MetadataCatalog.get(record["dataset_name"])
         for facts in check_video(READERS[metadata.reader], record, 1):
             report.add(facts.findings)
