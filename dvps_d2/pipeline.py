@@ -7,7 +7,7 @@ Queries flow through :class:`DVPSPipeline`, boxes through :class:`BoxPipeline`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -116,8 +116,11 @@ class DVPSPipeline(nn.Module):
         tube, fused = self.fusion(output.tracks, clip, state.fusion)
         return tube, StreamState(state.segmenter, state.tracker, state.refiner, fused)
 
-    def finish(self, state: StreamState) -> Iterator[PanopticTube]:
-        """What is left to say once a video has ended, lazily in frame order."""
+    def finish(self, state: StreamState) -> Generator[PanopticTube, None, Any]:
+        """What is left to say once a video has ended, lazily in frame order.
+
+        The generator returns what the fusion says of the video as a whole, or None.
+        """
         refined, fused = state.refiner, state.fusion
         del state  # so that what has been used up can be dropped
         if self.refiner is not None:
@@ -127,7 +130,7 @@ class DVPSPipeline(nn.Module):
                 tube, fused = self.fusion(tracks, clip, fused)
                 if tube is not None:
                     yield tube
-        yield from self.fusion.finish(fused)
+        return (yield from self.fusion.finish(fused))
 
 
 class BoxPipeline(nn.Module):

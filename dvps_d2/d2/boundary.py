@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+import torch.nn.functional as F
+from detectron2.structures import Instances
+from pycocotools import mask as run_lengths
 from torch import Tensor, nn
 
 from dvps_d2.structures import Clip, ClipTargets, PanopticTube
@@ -99,29 +103,76 @@ def image_as_window(item: Mapping[str, Any]) -> dict[str, Any]:
     return {"video_id": str(item.get("image_id", "")), "frames": [frame]}
 
 
-def describe_frames(tube: PanopticTube, frame_ids: Sequence[int]) -> Iterator[dict[str, Any]]:
+def describe_frames(
+    tube: PanopticTube, frame_ids: Sequence[int], *, panoptic: bool = True
+) -> Iterator[dict[str, Any]]:
     """A tube as the output dictionaries of its frames, lazily.
 
+    Args:
+        tube: what was drawn.
+        frame_ids: numbers of its frames.
+        panoptic: False where no panoptic tube was asked for.
+
     Yields:
-        ``{"frame_id", "panoptic_seg": (ids (H, W) int32, segments_info), "depth"}``; only the
-        segments seen in a frame are listed, ``depth`` is missing without depth.
+        ``{"frame_id", "panoptic_seg": (ids (H, W) int32, segments_info), "depth",
+        "semantic_map": (H, W) int32 class ids}``; only the segments seen in a frame are listed,
+        what was not computed is missing.
     """
     for t, frame_id in enumerate(frame_ids):
-        ids = tube.ids[t]
-        seen = [number for number in torch.unique(ids).tolist() if number != 0]
-        info = [
-            {
-                "id": number,
-                "category_id": tube.segments[number].class_id,
-                "isthing": tube.segments[number].is_thing,
-                "score": tube.segments[number].score,
-            }
-            for number in seen
-        ]
-        frame: dict[str, Any] = {"frame_id": frame_id, "panoptic_seg": (ids, info)}
+        frame: dict[str, Any] = {"frame_id": frame_id}
+        if panoptic:
+            frame["panoptic_seg"] = _panoptic_seg(tube, t)
         if tube.depth is not None:
             frame["depth"] = tube.depth[t]
+        if tube.semantic is not None:
+            frame["semantic_map"] = tube.semantic[t]
         yield frame
+
+
+def describe_image(
+    frame: dict[str, Any], found: Sequence[Mapping[str, Any]] | None, num_classes: int
+) -> dict[str, Any]:
+    """The only frame of a video in the form of Detectron2's own models.
+
+    Args:
+        frame: from :func:`describe_frames`.
+        found: the instances of the video, None where none were asked for.
+        num_classes: K.
+
+    Returns:
+        ``panoptic_seg`` and ``depth`` as they are; ``sem_seg`` (K, H, W) float, 1 for the class of
+        a pixel and 0 for the others; ``instances`` with ``pred_masks``, ``pred_classes`` and
+        ``scores``.
+    """
+    image = {key: frame[key] for key in ("panoptic_seg", "depth") if key in frame}
+    if "semantic_map" in frame:
+        one_hot = F.one_hot(frame["semantic_map"].long(), num_classes)
+        image["sem_seg"] = one_hot.permute(2, 0, 1).float()
+    if found is not None:
+        masks = [run_lengths.decode(instance["segmentations"][0]) for instance in found]
+        size = masks[0].shape if masks else (0, 0)
+        instances = Instances(size)
+        instances.pred_masks = torch.from_numpy(np.array(masks, dtype=bool).reshape(-1, *size))
+        instances.pred_classes = torch.tensor([i["category_id"] for i in found], dtype=torch.int64)
+        instances.scores = torch.tensor([i["score"] for i in found], dtype=torch.float32)
+        image["instances"] = instances
+    return image
+
+
+def _panoptic_seg(tube: PanopticTube, t: int) -> tuple[Tensor, list[dict[str, Any]]]:
+    """Frame ``t`` of a tube as Detectron2 says it: ids, and the segments seen in the frame."""
+    ids = tube.ids[t]
+    seen = [number for number in torch.unique(ids).tolist() if number != 0]
+    info = [
+        {
+            "id": number,
+            "category_id": tube.segments[number].class_id,
+            "isthing": tube.segments[number].is_thing,
+            "score": tube.segments[number].score,
+        }
+        for number in seen
+    ]
+    return ids, info
 
 
 def _output_size(item: Mapping[str, Any]) -> tuple[int, int]:

@@ -23,7 +23,7 @@ from dvps_d2.losses import (
     PointSampling,
     SetCriterion,
 )
-from dvps_d2.panoptic import ClipFusion, FrameFusion, FusionSettings
+from dvps_d2.panoptic import ClipFusion, FrameFusion, FusionSettings, TaskFusion
 from dvps_d2.pipeline import DVPSPipeline
 from dvps_d2.refiner import TemporalRefiner
 from dvps_d2.segmenter import MaskedAttentionDecoder, PixelDecoder, QuerySegmenter
@@ -119,8 +119,12 @@ def _sizes_of_tracks(cfg: Any) -> dict[str, Any]:
     }
 
 
-def build_fusion(cfg: Any) -> FrameFusion | ClipFusion:
-    """Panoptic fusion in the scope of ``MODEL.DVPS.FUSION.SCOPE``."""
+def build_fusion(cfg: Any) -> FrameFusion | ClipFusion | TaskFusion:
+    """Panoptic fusion in the scope of ``MODEL.DVPS.FUSION.SCOPE``, with further tasks if asked for.
+
+    Raises:
+        ValueError: an unknown scope, or all tasks are off.
+    """
     test = cfg.MODEL.MASK_FORMER.TEST
     settings = FusionSettings(
         thing_ids=frozenset(dataset_metadata(cfg).thing_ids),
@@ -130,7 +134,16 @@ def build_fusion(cfg: Any) -> FrameFusion | ClipFusion:
         depth=build_depth_activation(cfg) if cfg.MODEL.DVPS.DEPTH.ENABLED else None,
         depth_upsampling=depth_upsampling(cfg),
     )
-    return choose("MODEL.DVPS.FUSION.SCOPE", cfg.MODEL.DVPS.FUSION.SCOPE, FUSIONS)(settings)
+    fusion = choose("MODEL.DVPS.FUSION.SCOPE", cfg.MODEL.DVPS.FUSION.SCOPE, FUSIONS)(settings)
+    if test.PANOPTIC_ON and not (test.SEMANTIC_ON or test.INSTANCE_ON):
+        return fusion
+    return TaskFusion(
+        fusion,
+        cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
+        draw_panoptic=test.PANOPTIC_ON,
+        draw_semantic=test.SEMANTIC_ON,
+        max_instances=test.MAX_NUM if test.INSTANCE_ON else 0,
+    )
 
 
 def build_criterion(cfg: Any, *, scope: str = "frame", keep_absent: bool = False) -> SetCriterion:

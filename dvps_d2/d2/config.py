@@ -146,6 +146,13 @@ def _add_model(cfg: CN) -> None:
     cfg.MODEL.MASK_FORMER.TEST.OVERLAP_THRESHOLD = 0.8
     # Frames per window at inference; 0 is the whole video at once (memory grows with it).
     cfg.MODEL.MASK_FORMER.TEST.WINDOW_SIZE = 3
+    # What is read from one pass over a video, together or alone: panoptic tubes, a semantic map of
+    # every frame ("semantic_map"), instances of things at its end ("instances", the surest
+    # MAX_NUM pairs of query and class).
+    cfg.MODEL.MASK_FORMER.TEST.PANOPTIC_ON = True
+    cfg.MODEL.MASK_FORMER.TEST.SEMANTIC_ON = False
+    cfg.MODEL.MASK_FORMER.TEST.INSTANCE_ON = False
+    cfg.MODEL.MASK_FORMER.TEST.MAX_NUM = 20
 
 
 def _add_dvis(cfg: CN) -> None:

@@ -53,8 +53,9 @@ class MultiScaleTesting(nn.Module):
         fusion = model.pipeline.fusion
         if not isinstance(fusion, (FrameFusion, ClipFusion)):
             raise TypeError(
-                f"several views are merged for query systems only; {type(model).__name__} fuses "
-                f"with {type(fusion).__name__}"
+                f"several views are merged for panoptic tubes of query systems only; "
+                f"{type(model).__name__} fuses with {type(fusion).__name__} (for TaskFusion, "
+                f"switch MODEL.MASK_FORMER.TEST.SEMANTIC_ON and INSTANCE_ON off)"
             )
         self.settings = fusion.settings
         self.gather = ClipFusion(self.settings)

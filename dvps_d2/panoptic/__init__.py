@@ -6,6 +6,7 @@ from .box_logits import panoptic_logits
 from .identities import IdentityBook
 from .multi_view import View, fuse_views, match_views
 from .query_fusion import ClipFusion, FrameFusion, FusionSettings
+from .tasks import TaskFusion
 
 __all__ = [
     "BoxFusion",
@@ -16,6 +17,7 @@ __all__ = [
     "FrameFusion",
     "FusionSettings",
     "IdentityBook",
+    "TaskFusion",
     "View",
     "accept",
     "claim_pixels",

@@ -34,11 +34,13 @@ class PanopticTube:
         segments: track id -> :class:`Segment`; an id means the same object in all frames of the
             video.
         depth: (T, H, W) float32 in metres, 0 where there is no estimate; None for plain VPS.
+        semantic: (T, H, W) int32 class of every pixel, where semantic maps are asked for.
     """
 
     ids: Tensor
     segments: Mapping[int, Segment]
     depth: Tensor | None = None
+    semantic: Tensor | None = None
 
     def __post_init__(self) -> None:
         check_shape("ids", self.ids, (None, None, None), "(T, H, W)")
@@ -48,6 +50,8 @@ class PanopticTube:
             raise ValueError("id 0 is void and cannot be a segment")
         if self.depth is not None:
             check_shape("depth", self.depth, tuple(self.ids.shape), "(T, H, W)")
+        if self.semantic is not None:
+            check_shape("semantic", self.semantic, tuple(self.ids.shape), "(T, H, W)")
 
     @property
     def num_frames(self) -> int:

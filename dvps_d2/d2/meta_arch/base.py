@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dvps_d2.d2.boundary import (
     Normalizer,
     describe_frames,
+    describe_image,
     image_as_window,
     is_image_item,
     make_clip,
@@ -23,7 +24,7 @@ from dvps_d2.d2.weights import accept_published_weights
 from dvps_d2.pipeline import DVPSPipeline
 from dvps_d2.structures import Clip, ClipTargets, PanopticTube, StreamState
 
-from .streams import StreamBook
+from .streams import Ending, StreamBook
 
 
 class VideoMetaArch(nn.Module):
@@ -90,8 +91,10 @@ class VideoMetaArch(nn.Module):
 
         Returns:
             Training: loss name -> weighted scalar. Windows: ``{"video_id", "frames"}`` with
-            ``frames`` an iterable that is consumed once (see :mod:`dvps_d2.d2`). Images:
-            Detectron2's own ``{"panoptic_seg", "depth"}``.
+            ``frames`` an iterable that is consumed once (see :mod:`dvps_d2.d2`); the last window
+            of a video also has ``instances`` where they are asked for, an iterable to be read
+            after ``frames``. Images: Detectron2's own ``{"panoptic_seg", "sem_seg", "instances"}``
+            and ``depth``, as far as they are asked for.
         """
         if self.training:
             clip = make_clip(batched_inputs, self.normalizer, self.size_divisibility)
@@ -109,10 +112,11 @@ class VideoMetaArch(nn.Module):
     def _image(self, item: Mapping[str, Any]) -> dict[str, Any]:
         clip = make_clip([image_as_window(item)], self.normalizer, self.size_divisibility)
         tube, state = self.pipeline.step(clip, StreamState())
-        tubes = [tube] if tube is not None else list(self.pipeline.finish(state))
+        ending = Ending(self.pipeline.finish(state))
+        tubes = chain([] if tube is None else [tube], ending)
         (frame,) = self.describe(tubes, clip.frame_ids[0])
-        del frame["frame_id"]
-        return frame
+        classes = getattr(self.pipeline.fusion, "num_classes", 0)
+        return describe_image(frame, ending.said, classes)
 
     @torch.no_grad()
     def _window(self, item: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,20 +126,24 @@ class VideoMetaArch(nn.Module):
         frames: Iterator[dict[str, Any]] = iter(())
         if tube is not None:
             frames = self.describe([tube], clip.frame_ids[0])
+        output = {"video_id": item["video_id"], "frames": frames}
         if item["is_last"]:
-            rest = self.pipeline.finish(stream.state)
-            frames = chain(frames, self.describe(rest, stream.frame_ids))
+            ending = Ending(self.pipeline.finish(stream.state))
+            output["frames"] = chain(frames, self.describe(ending, stream.frame_ids))
+            if getattr(self.pipeline.fusion, "max_instances", 0):
+                output["instances"] = ending.after_frames(item["video_id"])
             self.streams.close(item)
-        return {"video_id": item["video_id"], "frames": frames}
+        return output
 
     def describe(
-        self, tubes: Iterator[PanopticTube] | list[PanopticTube], frame_ids: Sequence[int]
+        self, tubes: Iterable[PanopticTube], frame_ids: Sequence[int]
     ) -> Iterator[dict[str, Any]]:
         """Tubes that follow one another as the output dictionaries of their frames, lazily."""
         start = 0
+        panoptic = getattr(self.pipeline.fusion, "draw_panoptic", True)
         for tube in tubes:
             ids = frame_ids[start : start + tube.num_frames]
-            yield from describe_frames(self._fill_sky(tube), ids)
+            yield from describe_frames(self._fill_sky(tube), ids, panoptic=panoptic)
             start += tube.num_frames
 
     def _fill_sky(self, tube: PanopticTube) -> PanopticTube:

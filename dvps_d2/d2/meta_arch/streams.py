@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dvps_d2.structures import StreamState
+from dvps_d2.structures import PanopticTube, StreamState
 
 
 @dataclass
@@ -67,3 +67,36 @@ class StreamBook:
     def close(self, item: Mapping[str, Any]) -> None:
         """Forget the video of a window that was its last."""
         del self._streams[item["video_id"]]
+
+
+class Ending:
+    """The last frames of a video, and what is said of it as a whole once they have been read.
+
+    Args:
+        tubes: gives the frames' tubes; what it returns, if it is a generator, is the rest.
+
+    Attributes:
+        said: what ``tubes`` returned; None before its end.
+    """
+
+    def __init__(self, tubes: Iterable[PanopticTube]) -> None:
+        self._tubes = tubes
+        self._read = False
+        self.said: Any = None
+
+    def __iter__(self) -> Generator[PanopticTube, None, None]:
+        self.said = yield from self._tubes
+        self._read = True
+
+    def after_frames(self, video_id: str) -> Generator[Any, None, None]:
+        """The parts of ``said``, lazily.
+
+        Raises:
+            RuntimeError: the frames have not been read to their end.
+        """
+        if not self._read:
+            raise RuntimeError(
+                f"video {video_id!r}: its instances are known when its frames have been drawn; "
+                f"read 'frames' to the end first"
+            )
+        yield from self.said
