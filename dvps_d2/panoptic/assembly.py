@@ -13,6 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dvps_d2.ops import panoptic_merge, reference
+
+from .resize import Size
+
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
@@ -37,18 +41,22 @@ class Claims:
     """The result of the competition over some frames.
 
     Attributes:
-        owner: (T, H, W) int64, the candidate with the largest score x mask.
-        solid: (T, H, W) bool, whether the owner's own mask is at least 0.5 there.
-        won: (N,) int64 pixels owned, over all T frames.
+        owner: (T, H, W) int16, the candidate with the largest score x mask where its own mask is
+            at least 0.5, and -1 elsewhere.
+        won: (N,) int64 pixels with the largest score x mask, over all T frames.
         mask_area: (N,) int64 pixels with mask at least 0.5, owned or not.
-        kept: (N,) int64 pixels owned with mask at least 0.5.
+        kept: (N,) int64 pixels owned: won, with mask at least 0.5.
     """
 
     owner: Tensor
-    solid: Tensor
     won: Tensor
     mask_area: Tensor
     kept: Tensor
+
+    @staticmethod
+    def of(owner: Tensor, areas: Tensor) -> Claims:
+        """From the results of :func:`dvps_d2.ops.panoptic_merge`."""
+        return Claims(owner, *areas.unbind(dim=1))
 
 
 def class_probs(logits: Tensor, second: Tensor | None = None) -> Tensor:
@@ -89,23 +97,24 @@ def claim_pixels(scores: Tensor, masks: Tensor) -> Claims:
 
     Args:
         scores: (N,).
-        masks: (N, T, H, W) probabilities. Without candidates nothing is solid.
+        masks: (N, T, H, W) probabilities at output size. Without candidates nothing is owned.
     """
-    count = masks.shape[0]
-    if count == 0:
-        nobody = torch.zeros(masks.shape[1:], dtype=torch.int64, device=masks.device)
-        none = nobody.new_zeros(0)
-        return Claims(nobody, nobody.bool(), none, none, none)
-    owner = (masks * scores.view(-1, 1, 1, 1)).argmax(dim=0)
-    inside = masks >= 0.5
-    solid = inside.gather(0, owner.unsqueeze(0)).squeeze(0)
-    return Claims(
-        owner=owner,
-        solid=solid,
-        won=torch.bincount(owner.flatten(), minlength=count),
-        mask_area=inside.flatten(1).sum(dim=1),
-        kept=torch.bincount(owner[solid], minlength=count),
-    )
+    return Claims.of(*reference.claim_pixels(masks, scores))
+
+
+def claim_resized(
+    scores: Tensor, logits: Tensor, padded: Size, valid: Size, original: Size
+) -> Claims:
+    """Resize masks to the output and give every pixel to a candidate, without keeping them there.
+
+    Args:
+        scores: (N,).
+        logits: (N, T, h, w) masks over the padded frame.
+        padded: (H, W) of the padded frame.
+        valid: the part of it that is image.
+        original: the wanted size.
+    """
+    return Claims.of(*panoptic_merge(logits, scores, padded, valid, original))
 
 
 def accept(won: Tensor, mask_area: Tensor, kept: Tensor, overlap_threshold: float) -> Tensor:

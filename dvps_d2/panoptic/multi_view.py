@@ -97,7 +97,7 @@ def fuse_views(views: Sequence[View], settings: FusionSettings) -> Iterator[Pano
         frame, sizes = frames[0]
         tube, book = draw_frame(frame, candidates, claims, accepted, sizes, book, plain)
         if settings.depth is not None and frame.has_depth:
-            owner = torch.where(tube.ids > 0, claims.owner, -1)
+            owner = torch.where(tube.ids > 0, claims.owner.long(), -1)
             tube = replace(tube, depth=_mean_depth(views, frames, queries, owner, settings))
         yield tube
 

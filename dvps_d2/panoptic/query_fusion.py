@@ -15,14 +15,14 @@ from .assembly import (
     Candidates,
     Claims,
     accept,
-    claim_pixels,
+    claim_resized,
     class_probs,
     select_candidates,
 )
 from .depth_map import compose_depth
 from .identities import IdentityBook
 from .products import products, to_wide
-from .resize import Size, mask_probs
+from .resize import Size
 
 
 @dataclass(frozen=True)
@@ -155,8 +155,8 @@ class ClipFusion:
 
     The published protocol of query models: class logits averaged over all frames, areas counted
     over the whole tube, so that a segment is in or out for the whole video. It keeps the mask
-    features and embeddings of all windows on the CPU and draws frame by frame at the end; only
-    one frame is ever at full resolution.
+    features and embeddings of all windows on the CPU and draws frame by frame at the end. At full
+    resolution there is one frame, and of all others two bytes per pixel that say who owns it.
     """
 
     def __init__(self, settings: FusionSettings) -> None:
@@ -181,15 +181,16 @@ class ClipFusion:
         if windows[0].second_class_logits is not None:
             opinions.append(mean_over_time([window.second_class_logits for window in windows]))
         candidates = select_candidates(class_probs(*opinions), self.settings.score_threshold)
-        areas = torch.zeros(3, len(candidates), dtype=torch.int64)
-        for frame, sizes in clip_frames(state):
-            claims = _claim(frame, candidates, sizes)
-            areas += torch.stack([claims.won, claims.mask_area, claims.kept])
-        accepted = accept(areas[0], areas[1], areas[2], self.settings.overlap_threshold)
+        claims = [_claim(frame, candidates, sizes) for frame, sizes in clip_frames(state)]
+        accepted = accept(
+            won=torch.stack([claim.won for claim in claims]).sum(dim=0),
+            mask_area=torch.stack([claim.mask_area for claim in claims]).sum(dim=0),
+            kept=torch.stack([claim.kept for claim in claims]).sum(dim=0),
+            overlap_threshold=self.settings.overlap_threshold,
+        )
         book = IdentityBook()
-        for frame, sizes in clip_frames(state):
-            claims = _claim(frame, candidates, sizes)
-            tube, book = draw_frame(frame, candidates, claims, accepted, sizes, book, self.settings)
+        for (frame, sizes), claim in zip(clip_frames(state), claims, strict=True):
+            tube, book = draw_frame(frame, candidates, claim, accepted, sizes, book, self.settings)
             yield tube
 
 
@@ -209,7 +210,7 @@ def clip_frames(
 def _claim(frame: TrackedQueries, candidates: Candidates, sizes: tuple[Size, Size, Size]) -> Claims:
     """Let the candidates compete for the pixels of one frame at output size."""
     logits = products(frame.mask_embeds[0, 0, candidates.queries], frame.mask_features[0, 0])
-    return claim_pixels(candidates.scores, mask_probs(logits, *sizes).unsqueeze(1))
+    return claim_resized(candidates.scores, logits.unsqueeze(1), *sizes)
 
 
 def draw_frame(
@@ -223,23 +224,23 @@ def draw_frame(
 ) -> tuple[PanopticTube, IdentityBook]:
     """Paint the accepted candidates of one frame, and read the depth of each in its own pixels."""
     names, book, segments = _name(frame, candidates, accepted, book, settings)
-    owner = torch.where(claims.solid & _look_up(accepted, claims.owner), claims.owner, -1)
-    ids = torch.where(owner >= 0, _look_up(names, claims.owner), 0)
-    seen = set(torch.unique(ids).tolist())
+    place = claims.owner.int() + 1  # 0 for nobody
     depth = None
     if settings.depth is not None and frame.has_depth:
+        numbers = torch.arange(len(candidates), device=place.device)
+        owner = _look_up(torch.where(accepted, numbers, -1), place, nobody=-1)
         depth = compose_depth(
             frame, candidates.queries, owner, sizes, settings.depth, settings.depth_upsampling
         )
+    seen = set(names[accepted & (claims.kept > 0)].tolist())
     visible = {number: segment for number, segment in segments.items() if number in seen}
-    return PanopticTube(ids.int(), visible, depth), book
+    return PanopticTube(_look_up(names, place, nobody=0), visible, depth), book
 
 
-def _look_up(table: Tensor, index: Tensor) -> Tensor:
-    """``table[index]``; zeros where there are no candidates at all."""
-    if table.numel() == 0:
-        return torch.zeros_like(index, dtype=table.dtype)
-    return table[index]
+def _look_up(table: Tensor, place: Tensor, nobody: int) -> Tensor:
+    """``table[place - 1]``, and ``nobody`` where place is 0."""
+    table = torch.cat([table.new_full((1,), nobody), table])
+    return table.index_select(0, place.flatten()).view(place.shape)
 
 
 def _name(
