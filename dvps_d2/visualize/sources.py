@@ -169,7 +169,6 @@ class CapturedFrames(FrameSource):
         try:
             position, seconds, image = self._capture.read(self._due)
         except ValueError as error:
-            self._due += self._every
             raise FrameError(f"{self.label}: {error}") from error
         self._due = position + self._every
         if self._left is not None:
