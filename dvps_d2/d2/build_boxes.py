@@ -12,7 +12,7 @@ from dvps_d2.losses.contrastive import ProjectionHead
 from dvps_d2.losses.siamese import SiameseLosses, SiameseWeights
 from dvps_d2.panoptic.box_fusion import BoxFusion, BoxFusionSettings
 from dvps_d2.pipeline import BoxPipeline
-from dvps_d2.segmenter.boxes import BoxSegmenter, DeformableSemanticHead, FuseNeck, GatherNeck
+from dvps_d2.segmenter.boxes import BoxSegmenter, FuseNeck, GatherNeck, SemanticHead
 from dvps_d2.tracker import (
     ClassSorting,
     CueWeights,
@@ -54,11 +54,12 @@ def build_box_segmenter(cfg: Any) -> BoxSegmenter:
     return BoxSegmenter(
         backbone,
         build_detector(cfg, backbone.output_shape(), thing_ids),
-        DeformableSemanticHead(
+        SemanticHead(
             cfg.MODEL.FPN.OUT_CHANNELS,
             cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
             head_channels=vpsnet.SEMANTIC_CHANNELS,
             num_layers=vpsnet.SEMANTIC_LAYERS,
+            deformable=vpsnet.SEMANTIC_DEFORMABLE,
         ),
         neck,
         flow=build_flow(cfg) if vpsnet.NECK == "fuse" and vpsnet.ALIGN else None,

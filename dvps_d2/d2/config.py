@@ -198,9 +198,11 @@ def _add_vpsnet(cfg: CN) -> None:
     vpsnet.LEGACY_BOXES = False
     # Suppress overlapping boxes over all classes together.
     vpsnet.CLASS_AGNOSTIC_NMS = True
-    # Semantic head: channels after its second layer, and deformable layers (UPSNet has 2).
+    # Semantic head: channels after its second layer, layers (UPSNet has 2), and whether their
+    # convolutions are deformable, as published, or ordinary ones.
     vpsnet.SEMANTIC_CHANNELS = 128
     vpsnet.SEMANTIC_LAYERS = 3
+    vpsnet.SEMANTIC_DEFORMABLE = True
     # Identities: "order" (of the scores; Base and Fuse), "class_sort", "flow_iou" (ablations of
     # table 4) or "affinity" (learned; Track, FuseTrack and SiamTrack).
     vpsnet.TRACKER = "order"
@@ -439,10 +441,22 @@ def _add_solver(cfg: CN) -> None:
     cfg.SOLVER.EMA_DECAY = 0.0
     # Batches whose gradients are added up before one optimizer step.
     cfg.SOLVER.ACCUMULATION_STEPS = 1
+    # Parts that keep no activations and compute them again in the backward pass, for less memory
+    # and more time: any of "backbone", "encoder", "decoder", "tracker", "refiner".
+    cfg.SOLVER.RECOMPUTE = []
     # Compute threads per process; 0 leaves PyTorch's choice.
     cfg.SOLVER.NUM_THREADS = 0
     # Also score the temporal consistency of classes (TC) along the flow of this estimator, one of
     # those of MODEL.VPSNET.FLOW.NAME; empty: do not.
     cfg.TEST.CONSISTENCY_FLOW = ""
-    # Validation videos whose first frames are drawn for TensorBoard at every evaluation.
+    # Validation videos whose first frames are drawn for TensorBoard (and W&B) at every evaluation.
     cfg.TEST.PICTURES = 2
+
+    # Weights & Biases beside TensorBoard; needs the package wandb.
+    cfg.WANDB = CN()
+    cfg.WANDB.ENABLED = False
+    cfg.WANDB.PROJECT = "dvps_d2"
+    # Name of the run; empty: the last folder of OUTPUT_DIR.
+    cfg.WANDB.NAME = ""
+    # "online", or "offline" (files below OUTPUT_DIR, for `wandb sync`).
+    cfg.WANDB.MODE = "online"

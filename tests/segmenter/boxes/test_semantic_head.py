@@ -2,7 +2,7 @@ import torch
 import torch.nn.functional as F
 
 from dvps_d2.layers.deform_conv import DeformConv
-from dvps_d2.segmenter.boxes.semantic_head import DeformableSemanticHead
+from dvps_d2.segmenter.boxes.semantic_head import SemanticHead
 
 
 def test_a_fresh_deformable_convolution_is_an_ordinary_one():
@@ -21,7 +21,7 @@ def test_offsets_are_pairs_of_dy_and_dx():
 
 
 def test_shapes_and_published_names():
-    head = DeformableSemanticHead(64, 5, head_channels=32)
+    head = SemanticHead(64, 5, head_channels=32)
     levels = [torch.randn(2, 64, 16 >> i, 24 >> i) for i in range(4)]
     assert head(levels).shape == (2, 5, 16, 24)
     assert set(head.state_dict()) == {
@@ -36,3 +36,13 @@ def test_shapes_and_published_names():
     }
     head(levels).sum().backward()
     assert all(p.grad is not None for p in head.parameters())
+
+
+def test_ordinary_convolutions_start_as_fresh_deformable_ones_and_have_no_offsets():
+    moving, fixed = (SemanticHead(32, 5, head_channels=32, deformable=d) for d in (True, False))
+    assert not any("offset" in name for name in fixed.state_dict())
+    stored = {k.replace(".conv.weight", ".weight"): v for k, v in moving.state_dict().items()}
+    fixed.load_state_dict({name: stored.get(name, v) for name, v in fixed.state_dict().items()})
+    fixed.conv_pred.load_state_dict(moving.conv_pred.state_dict())
+    levels = [torch.randn(1, 32, 16 >> i, 24 >> i) for i in range(4)]
+    torch.testing.assert_close(fixed(levels), moving(levels))
