@@ -80,7 +80,8 @@ class DepthSupervision:
         if self.matching == "own":
             pairs = match_by_depth(layer, frames, loss)
         grid = frames.masks if self.resolution == "full" else layer.mask_features
-        size = tuple(grid.shape[-2:])
+        height, width = grid.shape[-2:]
+        size = (height, width)
         target = frames.depth_at(size)
         segments = paired_logits(layer.depth_embeds, layer.features_of_depth, pairs)
         segments = resize(segments, size)

@@ -69,7 +69,7 @@ class QuerySegmenter(nn.Module):
         mask_features, levels = self.pixel_decoder(features)
         decoded = self.predictor(mask_features, levels, denoising)
         depth: tuple[DepthPrediction | None, ...] = (None,) * len(decoded.layers)
-        depth_features: tuple[Tensor | None, ...] = depth
+        depth_features: tuple[Tensor | None, ...] = (None,) * len(decoded.layers)
         if self.depth_predictor is not None:
             depth = self.depth_predictor(levels, decoded.attention_masks)
             depth_features = self._depth_features(decoded.layers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
@@ -14,6 +14,7 @@ from dvps_d2.d2.boundary import Normalizer
 from dvps_d2.d2.build import build_criterion, build_pipeline, denoising_options
 from dvps_d2.d2.build_depth import sky_depth
 from dvps_d2.losses import make_denoising
+from dvps_d2.segmenter import QuerySegmenter
 from dvps_d2.structures import Clip, ClipTargets, StreamState
 
 from .base import VideoMetaArch
@@ -87,7 +88,7 @@ def start_depth_decoder(model: VideoMetaArch, report: Any) -> None:
         model: has just loaded a state.
         report: its missing (and unexpected) keys, published names.
     """
-    segmenter = model.pipeline.segmenter
+    segmenter = cast(QuerySegmenter, model.pipeline.segmenter)
     missing = set(report.missing_keys)
     depth = {DEPTH_DECODER + name for name in segmenter.depth_predictor.state_dict()}
     decoder = {DECODER + name for name in segmenter.predictor.state_dict()}
