@@ -99,7 +99,7 @@ def _tube_table(parts: list[tuple[str, dict]], result: dict) -> str:
             rows.append((name, cells))
         if "dvpq" in result:
             mean = percent(result["dvpq"]["mean"][group])
-            rows.append(("DVPQ, mean over λ", [""] * len(windows) + [mean]))
+            rows.append(("DVPQ, mean", [""] * len(windows) + [mean]))
         lines = "".join(
             f'<tr><th scope="row">{escape(name)}</th>'
             + "".join(f"<td>{cell}</td>" for cell in cells)
@@ -223,7 +223,7 @@ def training_charts(curves: dict) -> list[str]:
     charts = []
     for title, named in parts.items():
         lines = [Line(name, points) for name, points in named.items() if points]
-        if lines:
+        if any(len(line.points) > 1 for line in lines):  # the only point is in the tables
             range_ = (0.0, 100.0) if named is scores else None
             few = all(len(line.points) <= 30 for line in lines)
             charts.append(line_chart(title, lines, x_label="iteration", y_range=range_, marks=few))

@@ -1,7 +1,6 @@
 // The player: one video at a time, decoded frame by frame when it is first shown.
 
 const PLAY_MS = 250;
-const LABEL_SHARE = 0.0016; // of the frame: smaller segments go without a label
 
 class Player {
   constructor(root, report) {
@@ -15,6 +14,12 @@ class Player {
     this.ticket = 0; // of the newest request to show something; older ones are dropped
     this.wanted = { video: 0, frame: 0 }; // what was asked for last, shown or not yet
     this.bind();
+    this.width = 0;
+    new ResizeObserver(([entry]) => {
+      if (Math.abs(entry.contentRect.width - this.width) < 2) return;
+      this.width = entry.contentRect.width;
+      this.draw();
+    }).observe(this.el("stage"));
   }
 
   onChange(listener) {
@@ -114,8 +119,10 @@ class Player {
     const there = layer.available(current, state.truth);
     const canvas = this.el("overlay");
     this.drawPicture(layer.muted && there);
-    // Lines and letters stay fine over small maps: the overlay has whole multiples of their size.
-    const scale = Math.max(1, Math.round(1100 / current.width));
+    // The overlay has as many pixels as the screen, so that lines and letters are fine over small
+    // maps, in whole multiples of the map's, so that its borders stay where they are.
+    const shown = this.el("stage").clientWidth * (window.devicePixelRatio || 1);
+    const scale = Math.max(1, Math.round(shown / current.width));
     canvas.width = current.width * scale;
     canvas.height = current.height * scale;
     if (layer.paint && there) {
@@ -169,12 +176,13 @@ class Player {
   outlineSelected(scale) {
     const { selected } = this.state;
     const path = new Path2D();
-    this.edges(this.current.pred, scale, (a, b) => (a === selected || b === selected ? path : null), 3);
+    const thick = Math.max(2, Math.round(2 * (window.devicePixelRatio || 1)));
+    this.edges(this.current.pred, scale, (a, b) => (a === selected || b === selected ? path : null), thick);
     this.overlay.fillStyle = "#ffe14d";
     this.overlay.fill(path);
   }
 
-  edges(rows, scale, pathOf, thick = Math.max(1, scale / 4)) {
+  edges(rows, scale, pathOf, thick = Math.max(1, Math.round(scale / 4))) {
     const { width, height } = this.current;
     for (let y = 0, i = 0; y < height; y++) {
       for (let x = 0; x < width; x++, i++) {
@@ -186,7 +194,7 @@ class Player {
 
   label(scale) {
     const { rows, table } = this.side();
-    const { width, height } = this.current;
+    const { width } = this.current;
     const sums = new Map();
     for (let i = 0; i < rows.length; i++) {
       if (!table[rows[i]][1]) continue;
@@ -196,15 +204,16 @@ class Player {
       sum.y += Math.floor(i / width);
     }
     const context = this.overlay;
-    context.font = `600 ${Math.max(13, Math.round((height * scale) / 34))}px system-ui, sans-serif`;
+    const letters = 13 * (context.canvas.width / Math.max(1, this.el("stage").clientWidth));
+    context.font = `600 ${letters}px system-ui, sans-serif`;
     context.textAlign = "center";
     context.textBaseline = "middle";
     context.lineJoin = "round";
     for (const [row, { n, x, y }] of sums) {
-      if (n < LABEL_SHARE * width * height) continue;
+      if (n * scale * scale < letters * letters) continue; // no room
       const text = String(table[row][1]);
       const at = [(x / n + 0.5) * scale, (y / n + 0.5) * scale];
-      context.lineWidth = 4;
+      context.lineWidth = letters / 3;
       context.strokeStyle = "rgb(0 0 0 / 0.75)";
       context.strokeText(text, ...at);
       context.fillStyle = "#fff";
@@ -236,6 +245,7 @@ class Player {
     this.el("frame-name").textContent = `${state.frame + 1} / ${count}`;
     this.el("frame").setAttribute("aria-valuetext", `frame ${current.name}, ${state.frame + 1} of ${count}`);
     this.el("opacity").value = state.opacity;
+    this.el("opacity").disabled = state.layer === "input";
     this.el("truth").setAttribute("aria-pressed", state.truth);
     this.el("truth").disabled = current.truth === null;
     for (const button of this.el("layers").children) {
