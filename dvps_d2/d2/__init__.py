@@ -48,6 +48,7 @@ from .data import (
 from .evaluation import build_evaluator
 from .meta_arch import DVIS_offline, DVIS_online, MinDVPS, MinVIS, VideoMetaArch, VPSNet
 from .multi_scale import MultiScaleTesting
+from .recompute import recompute_activations
 from .solver import build_lr_scheduler, build_optimizer
 from .trainer import Trainer
 
@@ -70,6 +71,7 @@ __all__ = [
     "build_optimizer",
     "build_video_test_loader",
     "load_config",
+    "recompute_activations",
     "register_builtin",
     "register_video_dataset",
     "register_video_panoptic",

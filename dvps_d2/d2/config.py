@@ -169,11 +169,17 @@ def _add_dvis(cfg: CN) -> None:
     # Share of the training in which ground truth is matched with the predictions of the frozen
     # stage before (0 to 1); used by the refiner too.
     tracker.GUIDED_FRACTION = 0.5
+    # Where the weights hold the stage before but not the trained one: its norm and heads (classes,
+    # masks, depth) start as copies of those of the stage before (False: random, as published).
+    # Used by the refiner too.
+    tracker.COPY_HEADS = False
     # Temporal refiner (DVIS, third stage).
     refiner = cfg.MODEL.REFINER = CN()
     refiner.DECODER_LAYERS = 6
     # How the mask features of a stream wait for the end of the video: "full" or "half" precision
-    # in main memory, or "disk" (half precision in a temporary file).
+    # in main memory, "disk" (half precision in a temporary file), or "recompute": the frames wait
+    # instead (a fifth of the memory), and backbone and pixel decoder run again, twice in scope
+    # "clip".
     refiner.FEATURE_STORE = "half"
 
 

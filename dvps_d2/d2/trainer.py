@@ -29,7 +29,9 @@ from .data import build_clip_train_loader, build_video_test_loader, check_traini
 from .evaluation import build_evaluator
 from .hooks import BestWeights, TrainingCost, ValidationPictures
 from .pictures import validation_sheets
+from .recompute import recompute_activations
 from .solver import build_lr_scheduler, build_optimizer
+from .wandb_writer import WandbWriter, plain
 
 logger = logging.getLogger(__name__)
 
@@ -166,6 +168,7 @@ class Trainer(DefaultTrainer):
         keep_freed_memory()
         torch.manual_seed(max(cfg.SEED, 0))  # one start for every process and every run
         model = self.build_model(cfg)
+        recompute_activations(model, cfg.SOLVER.RECOMPUTE)
         optimizer = self.build_optimizer(cfg, model)
         average = None
         if cfg.SOLVER.EMA_DECAY > 0:
@@ -206,6 +209,22 @@ class Trainer(DefaultTrainer):
             if self.cfg.TEST.PICTURES > 0 and self.cfg.DATASETS.TEST:
                 built.append(ValidationPictures(period, self._draw))
         return [*built, writer]
+
+    def build_writers(self) -> list[Any]:
+        """Detectron2's writers, and W&B's before them if ``WANDB.ENABLED``."""
+        writers = super().build_writers()
+        wandb = self.cfg.WANDB
+        if not wandb.ENABLED:
+            return writers
+        folder = self.cfg.OUTPUT_DIR
+        writer = WandbWriter(
+            folder,
+            project=wandb.PROJECT,
+            name=wandb.NAME or os.path.basename(os.path.abspath(folder)),
+            mode=wandb.MODE,
+            config=plain(self.cfg),
+        )
+        return [writer, *writers]
 
     def _draw(self) -> dict[str, Any]:
         return validation_sheets(
