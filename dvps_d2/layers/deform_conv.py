@@ -86,7 +86,6 @@ def _places(offsets: Tensor) -> Tensor:
     # -1 and 1 are the centres of the first and the last pixel; a side of one pixel has one centre,
     # and what lies beside it is outside.
     x, y = (
-        2 * at / (side - 1) - 1 if side > 1 else at * 2
-        for at, side in ((x, width), (y, height))
+        2 * at / (side - 1) - 1 if side > 1 else at * 2 for at, side in ((x, width), (y, height))
     )
     return torch.stack([x, y], dim=-1)

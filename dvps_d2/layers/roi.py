@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -43,6 +44,47 @@ def pool_rois(
     return pooled
 
 
+class PlacedMask(NamedTuple):
+    """A map inside a grid, which is 0 (or False) everywhere else.
+
+    Attributes:
+        rows: of the grid.
+        columns: of the grid.
+        values: (rows, columns); may be empty, for boxes outside the grid.
+    """
+
+    rows: slice
+    columns: slice
+    values: Tensor
+
+
+def place_mask(
+    mask_logits: Tensor, box: Sequence[float], size: Sequence[int], scale: float = 0.25
+) -> PlacedMask:
+    """Mask logits resized to their box; parts outside the grid are cut off.
+
+    Args:
+        mask_logits: (m, m).
+        box: x0 y0 x1 y1 in pixels.
+        size: (h, w) of the grid.
+        scale: cells per pixel.
+    """
+    # Cells are counted inclusively, from the truncated corners.
+    x0, y0, x1, y1 = (int(value * scale) for value in box)
+    top, left = max(y0, 0), max(x0, 0)
+    bottom, right = min(y1 + 1, size[0]), min(x1 + 1, size[1])
+    if top >= bottom or left >= right:
+        return PlacedMask(slice(0, 0), slice(0, 0), mask_logits[:0, :0])
+    full = F.interpolate(
+        mask_logits[None, None],
+        size=(y1 - y0 + 1, x1 - x0 + 1),
+        mode="bilinear",
+        align_corners=False,
+    )[0, 0]
+    values = full[top - y0 : bottom - y0, left - x0 : right - x0]
+    return PlacedMask(slice(top, bottom), slice(left, right), values)
+
+
 def paste_masks(
     mask_logits: Tensor, boxes: Tensor, size: Sequence[int], scale: float = 0.25
 ) -> Tensor:
@@ -59,17 +101,6 @@ def paste_masks(
     """
     pasted = mask_logits.new_zeros((len(boxes), *size))
     for index, (logits, box) in enumerate(zip(mask_logits, boxes.tolist(), strict=True)):
-        # Cells are counted inclusively, from the truncated corners.
-        x0, y0, x1, y1 = (int(value * scale) for value in box)
-        top, left = max(y0, 0), max(x0, 0)
-        bottom, right = min(y1 + 1, size[0]), min(x1 + 1, size[1])
-        if top >= bottom or left >= right:
-            continue
-        full = F.interpolate(
-            logits[None, None],
-            size=(y1 - y0 + 1, x1 - x0 + 1),
-            mode="bilinear",
-            align_corners=False,
-        )[0, 0]
-        pasted[index, top:bottom, left:right] = full[top - y0 : bottom - y0, left - x0 : right - x0]
+        rows, columns, values = place_mask(logits, box, size, scale)
+        pasted[index, rows, columns] = values
     return pasted

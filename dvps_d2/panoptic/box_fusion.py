@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dvps_d2.layers.roi import paste_masks
+from dvps_d2.layers.roi import PlacedMask, place_mask
 from dvps_d2.structures import Clip, PanopticTube, Segment, TrackedSegments
 
-from .box_logits import semantic_terms
+from .box_logits import box_slices
 from .identities import IdentityBook
 from .resize import Size, resize
 
@@ -44,68 +45,149 @@ class BoxFusionSettings:
     majority: float = 0.5
 
 
-def prune_masks(masks: Tensor, scores: Tensor, class_ids: Tensor, threshold: float) -> Tensor:
+def prune_masks(
+    masks: Sequence[PlacedMask],
+    scores: Tensor,
+    class_ids: Tensor,
+    threshold: float,
+    size: Sequence[int],
+) -> Tensor:
     """Drop masks that are empty or that surer masks of their class have taken already.
 
     Args:
-        masks: (N, H, W) bool.
+        masks: N masks with bool values.
         scores: (N,); the surest first come first.
         class_ids: (N,).
         threshold: largest share of a mask that may be taken.
+        size: (H, W) of the frame.
 
     Returns:
         (N,) bool, in the order of the input: which masks stay.
     """
     taken: dict[int, Tensor] = {}
-    kept = torch.zeros(len(masks), dtype=torch.bool, device=masks.device)
+    kept = torch.zeros(len(masks), dtype=torch.bool, device=scores.device)
     for index in scores.argsort(descending=True, stable=True).tolist():
-        mask, class_id = masks[index], int(class_ids[index])
-        area = int(mask.sum())
-        others = taken.get(class_id, torch.zeros_like(mask))
+        (*inside, mask), class_id = masks[index], int(class_ids[index])
+        if class_id not in taken:
+            taken[class_id] = mask.new_zeros(tuple(size))
+        others, area = taken[class_id][tuple(inside)], int(mask.sum())
         if area == 0 or int((mask & others).sum()) > threshold * area:
             continue
         kept[index] = True
-        taken[class_id] = others | mask
+        others |= mask
     return kept
 
 
 def claim_by_logits(
     semantic_logits: Tensor,
     boxes: Tensor,
-    mask_logits: Tensor,
+    masks: Sequence[PlacedMask],
     class_ids: Tensor,
     stuff_ids: Sequence[int],
 ) -> Tensor:
     """Give every pixel to the largest panoptic logit, one instance at a time.
 
     The same as the argmax of :func:`dvps_d2.panoptic.box_logits.panoptic_logits` at full
-    resolution, without ever holding a channel per instance.
+    resolution, without ever holding a channel per instance: an instance is worked on inside its
+    box. Outside its logit is 0, which wins over negative ones; those are left only where all
+    instances before have their boxes.
 
     Args:
         semantic_logits: (K, H, W).
         boxes: (N, 4) in pixels.
-        mask_logits: (N, m, m).
+        masks: N masks with logits.
         class_ids: (N,).
         stuff_ids: the S stuff classes.
 
     Returns:
         (H, W) int64: 0..S-1 for stuff, S + i for instance i.
     """
-    size = tuple(semantic_logits.shape[1:])
-    best, owner = semantic_logits[list(stuff_ids)].max(dim=0)
-    for index in range(len(boxes)):
-        one = slice(index, index + 1)
-        logits = semantic_terms(semantic_logits, boxes[one], class_ids[one], scale=1.0)[0]
-        logits += paste_masks(mask_logits[one], boxes[one], size, scale=1.0)[0]
-        wins = logits > best
-        owner[wins] = len(stuff_ids) + index
-        best = torch.where(wins, logits, best)
+    best, owner = best_class(semantic_logits, stuff_ids)
+    size = (owner.shape[0], owner.shape[1])
+    unclaimed = Window(0, size[0], 0, size[1])
+    instances = zip(masks, boxes.tolist(), class_ids.tolist(), strict=True)
+    for number, (mask, box, class_id) in enumerate(instances, start=len(stuff_ids)):
+        rows, columns = box_slices(box, 1.0, size)
+        window = Window.around((rows, columns), (mask.rows, mask.columns))
+        logits = best.new_zeros(window.shape)
+        semantic = semantic_logits[class_id, rows, columns]
+        for *place, values in ((rows, columns, semantic), mask):
+            if values.numel():
+                logits[window.inner(*place)] += values
+        if unclaimed.shape[0] and unclaimed.shape[1]:
+            losers = best[unclaimed.place] < 0
+            common = unclaimed.common(window)
+            losers[unclaimed.inner(*common.place)] = False
+            owner[unclaimed.place].masked_fill_(losers, number)
+            best[unclaimed.place].masked_fill_(losers, 0)
+            unclaimed = common
+        wins = logits > best[window.place]
+        owner[window.place].masked_fill_(wins, number)
+        best[window.place].copy_(torch.maximum(logits, best[window.place]))
     return owner
+
+
+class Window(NamedTuple):
+    """A rectangle of a frame; empty where an end is not behind its beginning."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @classmethod
+    def around(cls, *parts: tuple[slice, slice]) -> Window:
+        """The smallest window around parts that are not empty."""
+        parts = tuple(p for p in parts if p[0].stop > p[0].start and p[1].stop > p[1].start)
+        if not parts:
+            return cls(0, 0, 0, 0)
+        rows, columns = zip(*parts, strict=True)
+        return cls(
+            min(r.start for r in rows),
+            max(r.stop for r in rows),
+            min(c.start for c in columns),
+            max(c.stop for c in columns),
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.bottom - self.top, self.right - self.left
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """In the frame."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def inner(self, rows: slice, columns: slice) -> tuple[slice, slice]:
+        """A part of the frame, as counted from the corner of this window."""
+        if rows.stop <= rows.start or columns.stop <= columns.start:
+            return slice(0, 0), slice(0, 0)
+        return (
+            slice(rows.start - self.top, rows.stop - self.top),
+            slice(columns.start - self.left, columns.stop - self.left),
+        )
+
+    def common(self, other: Window) -> Window:
+        """What lies in both."""
+        top, left = max(self.top, other.top), max(self.left, other.left)
+        bottom, right = min(self.bottom, other.bottom), min(self.right, other.right)
+        return Window(top, max(bottom, top), left, max(right, left))
+
+
+def best_class(logits: Tensor, class_ids: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Largest logit (H, W) of some of K classes, and its place (H, W) among them; first on ties."""
+    best = logits[class_ids[0]].clone()
+    owner = torch.zeros(best.shape, dtype=torch.int64, device=best.device)
+    for place, class_id in enumerate(class_ids[1:], start=1):
+        owner.masked_fill_(logits[class_id] > best, place)
+        torch.maximum(best, logits[class_id], out=best)
+    return best, owner
 
 
 def settle_instances(
     owner: Tensor,
-    semantic: Tensor,
+    semantic_logits: Tensor,
     class_ids: Tensor,
     stuff_ids: Sequence[int],
     majority: float = 0.5,
@@ -114,7 +196,7 @@ def settle_instances(
 
     Args:
         owner: (H, W) int64 as from :func:`claim_by_logits`.
-        semantic: (H, W) int64, best semantic class.
+        semantic_logits: (K, H, W); looked at inside instances only.
         class_ids: (N,) of the instances.
         stuff_ids: the S stuff classes.
         majority: smallest share of the region that the most frequent class must have. An instance
@@ -125,14 +207,18 @@ def settle_instances(
     """
     stuff = list(stuff_ids)
     settled = owner.clone()
+    is_thing = owner >= len(stuff)
+    owners, seen = owner[is_thing], semantic_logits[:, is_thing].argmax(dim=0)
+    result = owners.clone()
     for index, class_id in enumerate(class_ids.tolist()):
-        region = owner == len(stuff) + index
-        votes = torch.bincount(semantic[region])
+        region = owners == len(stuff) + index
+        votes = torch.bincount(seen[region])
         if len(votes) == 0:
             continue
         winner = int(votes.argmax())
         if winner != class_id and winner in stuff and votes[winner] >= majority * votes.sum():
-            settled[region] = stuff.index(winner)
+            result[region] = stuff.index(winner)
+    settled[is_thing] = result
     return settled
 
 
@@ -189,15 +275,22 @@ class BoxFusion:
         rules = self.settings
         valid, original = clip.valid_sizes[0], clip.original_sizes[0]
         semantic = resize(frame.semantic_logits, clip.padded_size)[:, : valid[0], : valid[1]]
-        masks = paste_masks(frame.mask_logits, frame.boxes, valid, scale=1.0) > 0
-        kept = _select(
-            frame, prune_masks(masks, frame.scores, frame.class_ids, rules.overlap_threshold)
+        masks = [
+            place_mask(logits, box, valid, scale=1.0)
+            for logits, box in zip(frame.mask_logits, frame.boxes.tolist(), strict=True)
+        ]
+        stays = prune_masks(
+            [mask._replace(values=mask.values > 0) for mask in masks],
+            frame.scores,
+            frame.class_ids,
+            rules.overlap_threshold,
+            valid,
         )
-        owner = claim_by_logits(
-            semantic, kept.boxes, kept.mask_logits, kept.class_ids, rules.stuff_ids
-        )
-        owner, best = (_nearest(m, original) for m in (owner, semantic.argmax(dim=0)))
-        owner = settle_instances(owner, best, kept.class_ids, rules.stuff_ids, rules.majority)
+        kept = _select(frame, stays)
+        masks = [mask for mask, stay in zip(masks, stays.tolist(), strict=True) if stay]
+        owner = claim_by_logits(semantic, kept.boxes, masks, kept.class_ids, rules.stuff_ids)
+        owner = settle_instances(owner, semantic, kept.class_ids, rules.stuff_ids, rules.majority)
+        owner = _nearest(owner, original)
         return drop_small_stuff(owner, len(rules.stuff_ids), rules.stuff_area), kept
 
     def _name(

@@ -1,6 +1,8 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
+from dvps_d2.layers.roi import PlacedMask, place_mask
 from dvps_d2.panoptic.box_fusion import (
     BoxFusion,
     BoxFusionSettings,
@@ -23,7 +25,13 @@ def rows(*drawing):
 
 
 def masks(*drawings):
-    return torch.stack([torch.tensor([[c == "#" for c in drawing]]) for drawing in drawings])
+    drawn = (torch.tensor([[c == "#" for c in drawing]]) for drawing in drawings)
+    return [PlacedMask(slice(0, 1), slice(0, 10), mask) for mask in drawn]
+
+
+def classes_seen(drawing):
+    """(K=4, 1, W) logits whose best class is drawn."""
+    return F.one_hot(rows(drawing), 4).permute(2, 0, 1).float()
 
 
 @pytest.mark.parametrize(
@@ -44,19 +52,31 @@ def masks(*drawings):
     ],
 )  # fmt: skip
 def test_masks_are_pruned_within_their_class(drawn, scores, classes, expected):
-    kept = prune_masks(masks(*drawn), torch.tensor(scores), torch.tensor(classes), 0.3)
+    kept = prune_masks(masks(*drawn), torch.tensor(scores), torch.tensor(classes), 0.3, (1, 10))
     assert kept.tolist() == expected
 
 
-def test_claiming_is_the_argmax_of_the_panoptic_logits():
+def test_masks_are_compared_where_they_lie():
+    drawn = torch.ones(1, 4, dtype=torch.bool)
+    placed = [PlacedMask(slice(0, 1), slice(x, x + 4), drawn) for x in (0, 3, 1)]
+    kept = prune_masks(placed, torch.tensor([0.9, 0.8, 0.7]), torch.tensor([CAR] * 3), 0.3, (1, 8))
+    assert kept.tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("shift", [0.0, -3.0], ids=["mixed signs", "stuff below 0"])
+@pytest.mark.parametrize("side", [3.0, 8.0, 60.0], ids=["small", "overlapping", "over the edges"])
+def test_claiming_is_the_argmax_of_the_panoptic_logits(shift, side):
     torch.manual_seed(0)
-    semantic, logits = torch.randn(4, 12, 20), torch.randn(5, 6, 6)
-    corner = torch.rand(5, 2) * 10
-    boxes, class_ids = torch.cat([corner, corner + 6], 1), torch.tensor([CAR, BUS, CAR, CAR, BUS])
+    semantic, logits = torch.randn(4, 12, 20) + shift, torch.randn(6, 6, 6)
+    corner = torch.rand(6, 2) * 10 + torch.tensor([1.0, 0.0])
+    corner[4] = torch.tensor([-8.0, -9.0])  # over the corner, or outside
+    boxes = torch.cat([corner, corner + side + torch.rand(6, 2)], 1)
+    class_ids = torch.tensor([CAR, BUS, CAR, CAR, BUS, CAR])
     dense = panoptic_logits(semantic, logits, boxes, class_ids, STUFF, scale=1.0)
-    owner = claim_by_logits(semantic, boxes, logits, class_ids, STUFF)
+    placed = [place_mask(m, b, (12, 20), 1.0) for m, b in zip(logits, boxes.tolist(), strict=True)]
+    owner = claim_by_logits(semantic, boxes, placed, class_ids, STUFF)
     assert torch.equal(owner, dense.argmax(dim=0))
-    assert len(owner.unique()) > 4
+    assert len(owner.unique()) > 3
 
 
 @pytest.mark.parametrize(
@@ -72,13 +92,13 @@ def test_claiming_is_the_argmax_of_the_panoptic_logits():
 )
 def test_the_majority_rule(semantic, expected):
     owner = rows("2222")  # two stuff classes, then instance 0
-    settled = settle_instances(owner, rows(semantic), torch.tensor([CAR]), STUFF)
+    settled = settle_instances(owner, classes_seen(semantic), torch.tensor([CAR]), STUFF)
     assert torch.equal(settled, rows(expected))
 
 
 def test_an_instance_without_pixels_is_passed_over():
     owner = rows("0013")
-    settled = settle_instances(owner, rows("0023"), torch.tensor([CAR, BUS]), STUFF)
+    settled = settle_instances(owner, classes_seen("0023"), torch.tensor([CAR, BUS]), STUFF)
     assert torch.equal(settled, owner)
 
 
