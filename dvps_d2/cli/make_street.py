@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--with-flow",
         action="store_true",
-        help="also write flow/SPLIT/VIDEO.npz: flow, valid, poses, intrinsics, seconds",
+        help="also write the true flow between neighbours, flow/SPLIT/VIDEO/KEY_REFERENCE.npy",
     )
 
 

@@ -98,7 +98,7 @@ class StreetVideo:
         if config.antialias:
             seen = Visibility(seen.nearness[1::2, 1::2], seen.surface[1::2, 1::2])
         class_ids, track_ids = self._labels(seen.surface)
-        flow, valid = self._flow(t, seen, parts) if with_flow else (None, None)
+        flow, valid = self._flow(t + 1, seen, parts) if with_flow else (None, None)
         return StreetFrame(
             image=image,
             class_ids=class_ids,
@@ -110,6 +110,21 @@ class StreetVideo:
             flow_to_next=flow,
             flow_valid=valid,
         )
+
+    def flow(self, key: int, reference: int) -> tuple[np.ndarray, np.ndarray]:
+        """True flow from one frame to any other, before or after it.
+
+        Returns:
+            (H, W, 2) float32 (dx, dy) in pixels, and (H, W) bool: the point is inside the
+            reference frame and not hidden there.
+        """
+        parts = self._poses(key * self.config.interval)[1]
+        grid = RayGrid.pixels(self.config.height, self.config.width, self.world.intrinsics)
+        return self._flow(reference, rasterise(self.world.scene, parts, grid), parts)
+
+    def pose(self, t: int) -> np.ndarray:
+        """(4, 4) float64, world from camera, of a frame."""
+        return self._poses(t * self.config.interval)[0]
 
     def _poses(self, seconds: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """World from camera; camera from every part; world from every part."""
@@ -134,14 +149,16 @@ class StreetVideo:
         known = nearness >= 1 / self.config.max_depth
         return np.divide(1, nearness, out=np.zeros_like(nearness), where=known)
 
-    def _flow(self, t: int, seen: Visibility, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """True flow to frame t + 1 and where it can be followed.
+    def _flow(
+        self, target_frame: int, seen: Visibility, parts: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """True flow to another frame and where it can be followed.
 
         A point P = (x, y, 1) / s moves with its part: P' = R P + T, and s P' = R (x, y, 1) + T s
         projects to the same place, which also holds at infinity (s = 0, the sky).
         """
         scene, intrinsics = self.world.scene, self.world.intrinsics
-        later = self._poses((t + 1) * self.config.interval)[1]
+        later = self._poses(target_frame * self.config.interval)[1]
         motion = (later @ rigid_inverse(parts))[scene.surface_part][:, :3]
         # The sky is infinitely far from everything: only the camera's turn moves it.
         grid = RayGrid.pixels(self.config.height, self.config.width, intrinsics)

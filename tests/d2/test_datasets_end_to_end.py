@@ -18,7 +18,7 @@ from dvps_d2.d2 import Trainer, build_clip_train_loader, register_video_dataset
 from dvps_d2.d2.data import ClipMapper, ClipSampling, video_records
 from dvps_d2.d2.submission import write_predictions
 from dvps_d2.formats import READERS
-from dvps_d2.formats.png import write_depth_png, write_png
+from dvps_d2.formats.png import write_depth_png
 from dvps_d2.formats.prepare.command import main as prepare
 from dvps_d2.formats.viper import json_name as viper_json
 from dvps_d2.formats.vipseg import json_name as vipseg_json
@@ -108,45 +108,14 @@ def download_cityscapes_dvps(vps, root):
     return root, ["--vps", vps]
 
 
-def renumbered(labels):
-    """Labels with objects numbered from 1: ids of a street do not fit into raw files."""
-    tracks = np.unique([track for label in labels.values() for _, track in label.segments()])
-    assert tracks[0] == 0
-    for place, label in labels.items():
-        yield place, label.class_ids, np.searchsorted(tracks, label.track_ids)
-
-
 def download_viper(street, root):
     """Images, ``cls`` and ``inst``."""
-    table = json.loads((ROOT / "dvps_d2/formats/categories/viper.json").read_text())
-    raw_of = np.zeros(256, np.uint8)
-    for entry in table["classes"]:
-        raw_of[entry["id"]] = entry["viper_id"]
-    for split in VIDEOS:
-        for (video, number), class_ids, tracks in renumbered(truth("viper", street, split)):
-            name = f"{video}/{video}_{number:05d}.png"
-            classes = raw_of[class_ids]
-            planes = [np.where(tracks > 0, classes, 0), tracks >> 8, tracks & 255]
-            write_png(root / split / "cls" / name, classes)
-            write_png(root / split / "inst" / name, np.stack(planes, -1).astype(np.uint8))
-        shutil.copytree(street / f"{split}_day/img", root / split / "img")
-    return root, []
+    return write_street(root, "viper_raw"), []
 
 
 def download_vipseg(street, root):
     """``imgs``, ``panomasks`` of raw numbers, and lists of videos."""
-    for split in VIDEOS:
-        labels = truth("vipseg", street, split)
-        for (video, frame), class_ids, tracks in renumbered(labels):
-            values = class_ids.astype(np.uint16) + 1
-            values = np.where(tracks > 0, values * 100 + tracks - 1, values)
-            values[class_ids == 255] = 0
-            write_png(root / f"panomasks/{video}/{frame:08d}.png", values.astype(np.uint16))
-        videos = sorted({video for video, _ in labels})
-        (root / f"{split}.txt").write_text("\n".join(videos) + "\n")
-        for video in videos:
-            shutil.copytree(street / "images" / video, root / "imgs" / video)
-    return root, ["--rows", 64]
+    return write_street(root, "vipseg_raw"), ["--rows", 64]
 
 
 def download_semkitti_dvps(street, root):

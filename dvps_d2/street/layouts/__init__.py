@@ -8,12 +8,20 @@ from dvps_d2.street.layouts.cityscapes_dvps import CityscapesDVPS
 from dvps_d2.street.layouts.cityscapes_vps import CityscapesVPS
 from dvps_d2.street.layouts.semkitti_dvps import SemKITTIDVPS
 from dvps_d2.street.layouts.tree import Layout, StreetTree
-from dvps_d2.street.layouts.viper import VIPER
-from dvps_d2.street.layouts.vipseg import VIPSeg
+from dvps_d2.street.layouts.viper import VIPER, RawVIPER
+from dvps_d2.street.layouts.vipseg import RawVIPSeg, VIPSeg
 
 LAYOUTS: dict[str, Layout] = {
     layout.name: layout
-    for layout in (CityscapesDVPS(), CityscapesVPS(), SemKITTIDVPS(), VIPER(), VIPSeg())
+    for layout in (
+        CityscapesDVPS(),
+        CityscapesVPS(),
+        SemKITTIDVPS(),
+        VIPER(),
+        RawVIPER(),
+        VIPSeg(),
+        RawVIPSeg(),
+    )
 }
 
 __all__ = ["LAYOUTS", "Layout", "StreetTree"]

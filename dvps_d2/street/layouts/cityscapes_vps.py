@@ -62,6 +62,10 @@ class CityscapesVPS:
             )
         return replace(config, frames=config.frames * STEP, interval=config.interval / STEP)
 
+    def names(self, split: str, index: int, frames: int) -> tuple[str, dict[int, int]]:
+        """Four digits; of train only every fifth frame is stored."""
+        return f"{video_number(split, index):04d}", {t: t for t in stored(split, frames)}
+
     def write_video(
         self, tree: VideoTree, split: str, index: int, video: StreetVideo
     ) -> dict[str, Any]:
@@ -69,7 +73,7 @@ class CityscapesVPS:
         number = video_number(split, index)
         images, all_images, instances = [], [], []
         everything = split != "train"
-        for t in range(len(video)) if everything else range(STEP - 1, len(video), STEP):
+        for t in stored(split, len(video)):
             frame = video.render(t)
             cityscapes_id = f"{CITY}_{number:06d}_{t:06d}"
             if everything:
@@ -183,6 +187,11 @@ class CityscapesVPS:
             "ori_id": entry["cityscapes_id"],
             "color": entry["color"],
         }
+
+
+def stored(split: str, frames: int) -> range:
+    """Rendered frames that are stored: of train the labelled ones, else all."""
+    return range(STEP - 1, frames, STEP) if split == "train" else range(frames)
 
 
 def video_number(split: str, index: int) -> int:

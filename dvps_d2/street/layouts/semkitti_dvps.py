@@ -48,6 +48,10 @@ class SemKITTIDVPS:
         """Only labelled frames are stored."""
         return config
 
+    def names(self, split: str, index: int, frames: int) -> tuple[str, dict[int, int]]:
+        """Six digits; frames are counted from 0."""
+        return f"{index:06d}", {t: t for t in range(frames)}
+
     def write_video(
         self, tree: VideoTree, split: str, index: int, video: StreetVideo
     ) -> dict[str, Any]:

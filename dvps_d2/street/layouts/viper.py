@@ -1,4 +1,4 @@
-"""VIPER as re-organised for video panoptic segmentation: ``SPLIT_day`` and one JSON per split.
+"""VIPER as downloaded, and as re-organised for video panoptic segmentation.
 
 Source: Richter et al., "Playing for Benchmarks", ICCV 2017; Kim et al., "Video Panoptic
 Segmentation", CVPR 2020, section 5 (the re-organised form).
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from dvps_d2.formats.classes import read_shipped_table
 from dvps_d2.formats.files import write_json
 from dvps_d2.formats.prepare.encode import PanopticIds, encode_label
 from dvps_d2.formats.viper import json_name
@@ -40,7 +41,7 @@ _TRACKS_PER_VIDEO = 1000
 
 
 class VIPER:
-    """All frames are labelled; ids are unique over the split."""
+    """``SPLIT_day`` and one JSON per split; all frames are labelled; ids are unique over it."""
 
     name = "viper"
     splits = ("train", "val", "test")
@@ -53,17 +54,21 @@ class VIPER:
         """Only labelled frames are stored."""
         return config
 
-    def write_video(
-        self, tree: VideoTree, split: str, index: int, video: StreetVideo
-    ) -> dict[str, Any]:
-        """``img/SSS/SSS_FFFFF.jpg`` and ``panoptic_video/SSS_FFFFF.png``, both counted from 1.
+    def names(self, split: str, index: int, frames: int) -> tuple[str, dict[int, int]]:
+        """Three digits; sequences and frames are counted from 1.
 
         Raises:
             ValueError: more sequences than three digits can number.
         """
         if index >= _MAX_SEQUENCES:
             raise ValueError(f"VIPER has three digits for a sequence, got number {index + 1}")
-        sequence = f"{index + 1:03d}"
+        return f"{index + 1:03d}", {t: t + 1 for t in range(frames)}
+
+    def write_video(
+        self, tree: VideoTree, split: str, index: int, video: StreetVideo
+    ) -> dict[str, Any]:
+        """``img/SSS/SSS_FFFFF.jpg`` and ``panoptic_video/SSS_FFFFF.png``, both counted from 1."""
+        sequence, _ = self.names(split, index, len(video))
         images, annotations = [], []
         for t, frame in enumerate(video):
             name = f"{sequence}_{t + 1:05d}"
@@ -88,3 +93,37 @@ class VIPER:
             "categories": self._classes.table.categories(),
         }
         write_json(root / json_name(split), content)
+
+
+class RawVIPER(VIPER):
+    """The download: ``cls`` with class numbers, indexed, and ``inst`` with class and instance."""
+
+    name = "viper_raw"
+
+    def __init__(self) -> None:
+        super().__init__()
+        shipped = read_shipped_table("viper")["classes"]
+        self._raw_of = np.zeros(256, np.uint8)  # 0 is one of the numbers that are void
+        self._colours = np.zeros((256, 3), np.uint8)
+        for entry in shipped:
+            self._raw_of[entry["id"]] = entry["viper_id"]
+            self._colours[entry["viper_id"]] = entry["color"]
+
+    def write_video(
+        self, tree: VideoTree, split: str, index: int, video: StreetVideo
+    ) -> dict[str, Any]:
+        """``img``, ``cls`` and ``inst``, each ``SSS/SSS_FFFFF``, counted from 1."""
+        sequence, frame_ids = self.names(split, index, len(video))
+        for t, number in frame_ids.items():
+            frame = video.render(t)
+            stem = f"{sequence}/{sequence}_{number:05d}"
+            tree.jpg(f"{split}/img/{stem}.jpg", frame.image)
+            class_ids, tracks = self._classes.labels(frame)
+            raw = self._raw_of[class_ids]
+            tree.palette_png(f"{split}/cls/{stem}.png", raw, self._colours)
+            planes = np.stack([np.where(tracks > 0, raw, 0), tracks >> 8, tracks & 255], -1)
+            tree.png(f"{split}/inst/{stem}.png", planes.astype(np.uint8))
+        return {}
+
+    def finish(self, root: Path, split: str, videos: list[dict[str, Any]]) -> None:
+        """There is nothing beside the frames."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dvps_d2.formats import READERS
+from dvps_d2.formats.png import PALETTE, read_png, read_png_header
 from dvps_d2.street import StreetConfig, StreetVideo
 from dvps_d2.street.layouts import LAYOUTS
 
@@ -57,3 +58,24 @@ def test_a_thousand_sequences_are_too_many():
     video = StreetVideo(StreetConfig(), 0)
     with pytest.raises(ValueError, match="three digits for a sequence, got number 1000"):
         LAYOUTS["viper"].write_video(None, "val", 999, video)
+
+
+def test_the_download_reads_as_the_reorganised_form_does(root, write_street):
+    raw_root = write_street("viper_raw", videos=2)
+    stem = "001/001_00001"
+    header = read_png_header(raw_root / f"val/cls/{stem}.png")
+    assert header.color_type == PALETTE
+    classes = read_png(raw_root / f"val/cls/{stem}.png")
+    instances = read_png(raw_root / f"val/inst/{stem}.png", channels=3, bits=8)
+    assert 24 in classes  # a car
+    assert (
+        instances[..., 0][instances[..., 1:].any(-1)] == classes[instances[..., 1:].any(-1)]
+    ).all()
+    reader = READERS["viper"]
+    for raw, made in zip(
+        reader.load_records(raw_root, "val"), reader.load_records(root, "val"), strict=True
+    ):
+        for a, b in zip(raw["frames"], made["frames"], strict=True):
+            ours, theirs = reader.read_panoptic(a), reader.read_panoptic(b)
+            assert np.array_equal(ours.class_ids, theirs.class_ids)
+            assert np.array_equal(ours.track_ids > 0, theirs.track_ids > 0)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from dvps_d2.formats import READERS
+from dvps_d2.formats.png import read_png
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +58,19 @@ def test_classes_are_renamed_and_identities_kept(root, render):
         pairs |= set(zip(frame.track_ids[thing], label.track_ids[thing], strict=True))
     # One id here for one id there, in all frames.
     assert len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs) > 0
+
+
+def test_the_download_reads_as_the_converted_form_does(write_street):
+    root, raw_root = write_street("vipseg"), write_street("vipseg_raw")
+    assert (raw_root / "val.txt").read_text() == "0_street-val\n"
+    mask = read_png(raw_root / "panomasks/0_street-val/00000303.png", channels=1, bits=16)
+    assert mask.max() >= 125  # things: (class + 1) * 100 + number
+    reader = READERS["vipseg"]
+    (raw,), (made,) = (reader.load_records(r, "val") for r in (raw_root, root))
+    for a, b in zip(raw["frames"], made["frames"], strict=True):
+        ours, theirs = reader.read_panoptic(a), reader.read_panoptic(b)
+        assert np.array_equal(ours.class_ids, theirs.class_ids)
+        pairs = {
+            *zip(ours.track_ids.ravel().tolist(), theirs.track_ids.ravel().tolist(), strict=True)
+        }
+        assert len(pairs) == len({x for x, _ in pairs}) == len({y for _, y in pairs})
