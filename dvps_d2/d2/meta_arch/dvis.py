@@ -28,6 +28,7 @@ from dvps_d2.structures import Clip, ClipTargets, FrameQueries, SegmenterOutput
 from dvps_d2.tracker import ReferringTracker
 
 from .base import VideoMetaArch
+from .heads import start_heads
 
 # MODEL.TRACKER.MATCHING -> scope of the matcher.
 MATCHINGS = {name: name for name in BY_ONE_FRAME}
@@ -41,13 +42,17 @@ class StagedMetaArch(VideoMetaArch):
     """
 
     @configurable
-    def __init__(self, *, trained: str, guided_iterations: int = 0, **parts: Any) -> None:
+    def __init__(
+        self, *, trained: str, guided_iterations: int = 0, copy_heads: bool = False, **parts: Any
+    ) -> None:
         """Assemble from ready parts.
 
         Args:
             trained: the pipeline's child that is trained, "tracker" or "refiner".
             guided_iterations: as long as training has seen fewer, ground truth is matched with
                 the predictions of the stage before, which are good from the start.
+            copy_heads: start the heads of the trained stage as copies of those of the stage before
+                when loaded weights hold only the latter.
             parts: arguments of :class:`VideoMetaArch`.
         """
         super().__init__(**parts)
@@ -55,6 +60,8 @@ class StagedMetaArch(VideoMetaArch):
         self.guided_iterations = guided_iterations
         for module in self.frozen:
             module.requires_grad_(False)
+        if copy_heads:
+            self.register_load_state_dict_post_hook(start_heads)
         self.train(self.training)
 
     @property
@@ -144,5 +151,6 @@ def _shared(cfg: CfgNode, pipeline: DVPSPipeline, *, trained: str, scope: str) -
         "size_divisibility": cfg.MODEL.MASK_FORMER.SIZE_DIVISIBILITY,
         "sky_depth": sky_depth(cfg),
         "trained": trained,
+        "copy_heads": cfg.MODEL.TRACKER.COPY_HEADS,
         "guided_iterations": int(cfg.SOLVER.MAX_ITER * cfg.MODEL.TRACKER.GUIDED_FRACTION),
     }
