@@ -98,6 +98,22 @@ static C __shfl_xor_sync(unsigned, C mine, int distance) {
   return theirs;
 }
 
+static unsigned __ballot_sync(unsigned, bool mine) {
+  unsigned votes = 0;
+  emulator::exchanged[threadIdx.x] = mine;
+  __syncwarp();
+  const int first = threadIdx.x / emulator::kWarp * emulator::kWarp;
+  for (int lane = 0; lane < emulator::kWarp; ++lane)
+    votes |= static_cast<unsigned>(emulator::exchanged[first + lane] != 0) << lane;
+  __syncwarp();
+  return votes;
+}
+static int __popc(unsigned bits) { return __builtin_popcount(bits); }
+template <typename N>
+static void atomicAdd(N* to, N more) {  // fibers take turns
+  *to += more;
+}
+
 namespace dvps_d2::cuda {
 
 alignas(16) unsigned char shared_memory[1 << 16];
@@ -137,6 +153,7 @@ void add(C scale, const C* from, C* to) {
 }  // namespace dvps_d2::cuda
 
 #include "kernels.cuh"
+#include "merge_kernels.cuh"
 
 using namespace dvps_d2::cuda;
 
@@ -193,5 +210,37 @@ extern "C" void emulate(int kernel, const int* numbers, const int* shapes, const
       return run<double, double, 2, 16, true>(levels, sizes, forward, backward);
     case 4:
       return run<BFloat16, float, 8, 4, true>(levels, sizes, forward, backward);
+  }
+}
+
+template <typename T, typename C, bool kResized>
+static void run_merge(const MergeProblem& problem, const Merge& to) {
+  const int across = (problem.output_width + kMergeColumns - 1) / kMergeColumns;
+  const int down = (problem.output_height + kMergeRows - 1) / kMergeRows;
+  for (int block = 0; block < across * down * problem.frames; ++block) {
+    memset(shared_memory, 0xff, sizeof(shared_memory));
+    emulator::body = [&] {
+      merge_kernel<T, C, kResized>(problem, static_cast<const T*>(to.logits),
+                                   static_cast<const C*>(to.scores), to.owner, to.areas);
+    };
+    emulator::run_block(block, kMergeThreads);
+  }
+}
+
+// numbers: masks, frames, height, width, then (height, width) padded, valid, output.
+extern "C" void emulate_merge(int kernel, const int* numbers, const void* logits,
+                              const void* scores, int16_t* owner, int64_t* areas) {
+  MergeProblem problem;
+  memcpy(&problem, numbers, sizeof(problem));
+  const Merge to = {logits, scores, owner, areas};
+  switch (kernel) {
+    case 0:
+      return run_merge<float, float, false>(problem, to);
+    case 1:
+      return run_merge<float, float, true>(problem, to);
+    case 2:
+      return run_merge<double, double, true>(problem, to);
+    case 3:
+      return run_merge<BFloat16, float, false>(problem, to);
   }
 }

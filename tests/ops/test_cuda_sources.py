@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dvps_d2.ops import build, ms_deform_attn, reference, use_path
+from dvps_d2.ops import build, ms_deform_attn, panoptic_merge, reference, use_path
 
 CUDA = build.SOURCES / "cuda"
 SHAPES = [(5, 6), (3, 2), (1, 1)]
@@ -19,11 +19,12 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA de
 
 
 @pytest.mark.parametrize("architecture", ["75", "90"])
-def test_nvcc_compiles_every_kernel_without_a_warning(architecture, tmp_path):
+@pytest.mark.parametrize("source", sorted(file.name for file in CUDA.glob("*.cu")))
+def test_nvcc_compiles_every_kernel_without_a_warning(source, architecture, tmp_path):
     if shutil.which("nvcc") is None:
         pytest.skip("no nvcc on the PATH")
     start = time.monotonic()
-    command = ["nvcc", *build.NVCC_FLAGS, "-Werror", "all-warnings", "-c", "kernels.cu"]
+    command = ["nvcc", *build.NVCC_FLAGS, "-Werror", "all-warnings", "-c", source]
     target = f"arch=compute_{architecture},code=sm_{architecture}"
     run = subprocess.run(
         [*command, "-gencode", target, "-o", tmp_path / "kernels.o"],
@@ -125,6 +126,52 @@ def test_emulated_kernels_equal_the_reference(emulator, kernel, dtype, sizes, to
         scale = truth[finite].abs().max()
         assert ((result.double() - truth)[finite].abs().max() / scale).item() <= tolerance
         assert result.isfinite().all()
+
+
+def random_masks(count, frames, height, width, dtype):
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(count, frames, height, width, generator=generator) - 1
+    scores = 0.5 + 0.5 * torch.rand(count, generator=generator)
+    return logits.to(dtype), scores.to(torch.promote_types(dtype, torch.float32))
+
+
+SAME = ((20, 36), (18, 35), (18, 35))  # padded, valid, output
+RESIZED = ((20, 36), (18, 35), (11, 41))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "dtype", "count", "sizes"),
+    [
+        pytest.param(0, torch.float32, 5, SAME, id="the output is the image"),
+        pytest.param(1, torch.float32, 5, RESIZED, id="resized twice"),
+        pytest.param(2, torch.float64, 5, RESIZED, id="float64"),
+        pytest.param(3, torch.bfloat16, 5, SAME, id="bfloat16"),
+        pytest.param(0, torch.float32, 514, ((3, 4),) * 3, id="more masks than one pass"),
+    ],
+)
+def test_emulated_merge_equals_the_reference(emulator, kernel, dtype, count, sizes):
+    logits, scores = random_masks(count, 2, 3, 4, dtype)
+    owner = torch.full((2, *sizes[2]), -7, dtype=torch.int16)
+    areas = torch.zeros(count, 3, dtype=torch.int64)
+    numbers = (ctypes.c_int * 10)(*logits.shape, *[n for size in sizes for n in size])
+    tensors = [ctypes.c_void_p(t.data_ptr()) for t in (logits, scores, owner, areas)]
+    emulator.emulate_merge(kernel, numbers, *tensors)
+    expected_owner, expected_areas = reference.panoptic_merge(logits, scores, *sizes)
+    assert torch.equal(owner, expected_owner)
+    assert torch.equal(areas, expected_areas)
+
+
+@needs_gpu
+@pytest.mark.gpu
+@pytest.mark.parametrize("sizes", [SAME, RESIZED])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_merge_equals_the_reference_on_the_gpu(dtype, sizes):
+    logits, scores = random_masks(600, 2, 3, 4, dtype)
+    with use_path("compiled"):
+        owner, areas = panoptic_merge(logits.cuda(), scores.cuda(), *sizes)
+    expected_owner, expected_areas = reference.panoptic_merge(logits, scores, *sizes)
+    assert (owner.cpu() != expected_owner).sum().item() <= 1
+    assert (areas.cpu() - expected_areas).abs().max().item() <= 1
 
 
 @needs_gpu

@@ -1,32 +1,12 @@
 // Multi-scale deformable attention on CUDA devices: checks and memory around the kernels.
-#include "../arguments.h"
-
 #include <limits>
 #include <tuple>
 
+#include "calls.h"
 #include "kernels.h"
-
-#ifndef DVPS_CUDA_ARCHITECTURES
-#define DVPS_CUDA_ARCHITECTURES "unknown architectures"
-#endif
 
 namespace dvps_d2::cuda {
 namespace {
-
-Element element_of(ScalarType type) {
-  switch (type) {
-    case ScalarType::Double:
-      return Element::kFloat64;
-    case ScalarType::Float:
-      return Element::kFloat32;
-    case ScalarType::BFloat16:
-      return Element::kBFloat16;
-    case ScalarType::Half:
-      return Element::kFloat16;
-    default:
-      STD_TORCH_CHECK(false, "ms_deform_attn: value must be float64, float32, bfloat16 or float16");
-  }
-}
 
 Levels make_levels(const std::vector<int64_t>& level_shapes) {
   STD_TORCH_CHECK(level_shapes.size() <= 2 * kMaxLevels, "ms_deform_attn: at most ", kMaxLevels,
@@ -58,16 +38,10 @@ Sizes make_sizes(const Tensor& value, const Tensor& locations) {
 template <typename Arguments>
 void run(const Tensor& value, const std::vector<int64_t>& level_shapes, const Tensor& locations,
          const Arguments& arguments) {
-  void* stream = nullptr;
-  STABLE_TORCH_ERROR_CODE_CHECK(
-      aoti_torch_get_current_cuda_stream(value.get_device_index(), &stream));
-  const int error = launch(element_of(value.scalar_type()), make_levels(level_shapes),
-                           make_sizes(value, locations), arguments, stream);
-  STD_TORCH_CHECK(!is_wrong_architecture(error),
-                  "ms_deform_attn was compiled for " DVPS_CUDA_ARCHITECTURES
-                  ", not for this GPU; rebuild with TORCH_CUDA_ARCH_LIST set to its compute "
-                  "capability, or run in plain PyTorch with DVPS_OPS_PATH=reference");
-  STD_TORCH_CHECK(error == 0, "ms_deform_attn: CUDA error: ", describe(error));
+  const Element element = element_of(value.scalar_type(), "ms_deform_attn: value");
+  check_launch("ms_deform_attn",
+               launch(element, make_levels(level_shapes), make_sizes(value, locations), arguments,
+                      stream_of(value)));
 }
 
 void check_devices(const Tensor& value, const Tensor& locations, const Tensor& weights) {
