@@ -8,7 +8,7 @@ STAGE = {"dvis_online": "tracker", "dvis_offline": "refiner"}
 
 def weights(model, left_out=()):
     state = {key: value.clone() for key, value in model.state_dict().items()}
-    for key, value in state.items():
+    for value in state.values():
         if value.is_floating_point():
             value += torch.arange(value.numel()).view(value.shape).to(value) * 1e-4
     return {key: value for key, value in state.items() if not key.startswith(tuple(left_out))}
