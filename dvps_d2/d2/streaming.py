@@ -26,6 +26,7 @@ from .build import dataset_metadata
 from .config import load_config
 from .data import register_video_panoptic
 from .data.augmentations import test_augmentations
+from .meta_arch.base import VideoMetaArch
 from .predict import load_model
 
 # In the folder of a training run, best first.
@@ -51,10 +52,18 @@ class StreamingModel:
     Args:
         cfg: config of the model.
         model: in eval mode.
-        title: for pictures; name and dataset of the model by default.
+        title: for pictures; name of the meta-architecture by default.
+
+    Raises:
+        TypeError: the model is no video meta-architecture.
     """
 
     def __init__(self, cfg: Any, model: nn.Module, title: str = "") -> None:
+        if not isinstance(model, VideoMetaArch):
+            raise TypeError(
+                f"model must be one of this package's meta-architectures, got "
+                f"{type(model).__name__}"
+            )
         self._model = model
         self._resize = T.AugmentationList(test_augmentations(cfg))
         self._bgr = cfg.INPUT.FORMAT == "BGR"

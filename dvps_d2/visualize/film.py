@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -200,7 +200,8 @@ class Film:
     def _close(self, queues: Iterable[Spool], error: BaseException | None = None) -> None:
         """Close everything; the first failure is raised, unless one is on its way already."""
         first: Exception | None = None
-        for part in (*self._sinks, *queues):
+        parts: list[Sink | Spool] = [*self._sinks, *queues]
+        for part in parts:
             try:
                 part.close()
             except Exception as failure:  # whatever it is, the other parts must be closed
@@ -212,14 +213,3 @@ class Film:
                     first = failure
         if first is not None:
             raise first
-
-
-def follow(source: FrameSource) -> Iterator[SourceFrame]:
-    """The readable frames of a source; the others are left out with a warning."""
-    while True:
-        try:
-            yield next(source)
-        except StopIteration:
-            return
-        except FrameError as error:
-            logger.warning("left out: %s", error)

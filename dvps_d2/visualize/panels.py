@@ -242,8 +242,8 @@ def _scale_bar(width: int, scale: DepthScale, letters: int) -> np.ndarray:
     margin = letters // 2
     bar = draw_scale_bar(width - 2 * margin, scale, height=round(3.4 * letters))
     bar[(bar == 0).all(-1)] = BACKGROUND
-    edges = {"borderType": cv2.BORDER_CONSTANT, "value": BACKGROUND}
-    return cv2.copyMakeBorder(bar, margin, margin, margin, margin, **edges)
+    sides = (margin, margin, margin, margin)
+    return np.asarray(cv2.copyMakeBorder(bar, *sides, cv2.BORDER_CONSTANT, value=BACKGROUND))
 
 
 def _fit(array: np.ndarray, size: tuple[int, int], enlarging: int) -> np.ndarray:
