@@ -3,9 +3,11 @@
 examples:
   dvps check datasets/cityscapes-dvps
   dvps check datasets/VIPSeg --dataset vipseg --split val --every 5 --workers 4
+  dvps check datasets/street --split val --json findings.json --pictures findings
   dvps check my_data/annotations.json
 
-Exit code 0: nothing must be repaired; 1: errors were found, or this is no known dataset.
+Exit code 0: nothing must be repaired; 1: there are errors (with --strict: or warnings); 2: this is
+no dataset that is known, or the arguments are wrong.
 """
 
 from __future__ import annotations
@@ -14,10 +16,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from dvps_d2.formats import READERS
+from dvps_d2.formats import READERS, DatasetReader, VideoPanopticReader
 from dvps_d2.formats.check import Report, check_dataset, check_json
 from dvps_d2.formats.errors import TreeError, describe_folder
 from dvps_d2.formats.files import write_json
+
+NOT_CHECKED = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,34 +35,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--subset", type=int, help="only the first N videos of each split")
     parser.add_argument("--workers", type=int, default=0, help="processes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all findings there")
+    parser.add_argument(
+        "--pictures", type=Path, metavar="DIR", help="draw the first finding of every kind there"
+    )
+    parser.add_argument("--strict", action="store_true", help="warnings are errors")
 
 
 def run(args: argparse.Namespace) -> int:
     """Check and tell; returns the exit code."""
     if args.every < 1:
         raise ValueError(f"--every must be at least 1, got {args.every}")
-    if args.root.suffix == ".json":
-        report = check_json(args.root, workers=args.workers, every=args.every)
-    else:
-        name = args.dataset or recognise(args.root)
-        sys.stdout.write(f"{args.root} is {name}\n")
-        report = check_dataset(
-            READERS[name],
-            args.root,
-            splits=args.split,
-            every=args.every,
-            subset=args.subset,
-            workers=args.workers,
-        )
+    try:
+        reader, report = check(args)
+    except TreeError as error:
+        sys.stderr.write(f"dvps check: {error}\n")
+        return NOT_CHECKED
     if args.json is not None:
         write_json(args.json, report.as_json())
-    return tell(report)
-
-
-def tell(report: Report) -> int:
-    """Print a report; returns the exit code."""
     sys.stdout.write("\n".join(report.lines()) + "\n")
-    return 1 if report.has_errors else 0
+    if args.pictures is not None and reader is not None:
+        from dvps_d2.cli.check_pictures import draw_findings
+
+        drawn = draw_findings(report.findings, reader, args.pictures)
+        sys.stdout.write("".join(f"drawn: {path}\n" for path in drawn))
+    return int(report.has_errors or (args.strict and report.number("warning") > 0))
+
+
+def check(args: argparse.Namespace) -> tuple[DatasetReader | None, Report]:
+    """The report, and the reader of what was checked; none for own data that is not sound.
+
+    Raises:
+        TreeError: no reader takes the folder for its dataset.
+    """
+    if args.root.suffix == ".json":
+        report = check_json(args.root, workers=args.workers, every=args.every)
+        readable = any(report.counts)
+        return VideoPanopticReader("own data", args.root) if readable else None, report
+    name = args.dataset or recognise(args.root)
+    sys.stdout.write(f"{args.root} is {name}\n")
+    report = check_dataset(
+        READERS[name],
+        args.root,
+        splits=args.split,
+        every=args.every,
+        subset=args.subset,
+        workers=args.workers,
+    )
+    return READERS[name], report
 
 
 def recognise(root: Path) -> str:

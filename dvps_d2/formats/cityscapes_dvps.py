@@ -19,8 +19,13 @@ from pathlib import Path
 import numpy as np
 
 from dvps_d2.formats.classes import VOID, class_table
-from dvps_d2.formats.errors import FormatError, TreeError, describe_folder, tree_error
-from dvps_d2.formats.files import image_size
+from dvps_d2.formats.errors import (
+    FormatError,
+    TreeError,
+    absent,
+    describe_folder,
+    tree_error,
+)
 from dvps_d2.formats.labels import PanopticLabel
 from dvps_d2.formats.png import read_depth_png, read_png
 from dvps_d2.formats.records import (
@@ -28,8 +33,10 @@ from dvps_d2.formats.records import (
     SemanticOfPanoptic,
     VideoRecord,
     check_split,
+    complete_videos,
     drop_excluded,
     frame_record,
+    make_record,
     require_depth,
     require_label,
 )
@@ -65,9 +72,8 @@ def index_files(folder: Path) -> dict[str, dict[int, dict[str, str]]]:
         video_id, number, kind = match.groups()
         files = videos[video_id][int(number)]
         if kind in files:
-            raise TreeError(
-                f"two files for video {video_id}, frame {number}: {files[kind]} and {name}"
-            )
+            told = f"two files for video {video_id}, frame {number}: {files[kind]} and {name}"
+            absent(TreeError(told))
         files[kind] = str(folder / name)
     return videos
 
@@ -117,21 +123,20 @@ class CityscapesDVPS(SemanticOfPanoptic):
                 f"no Cityscapes-DVPS frame in {folder}\n  expected: {EXPECTED}\n"
                 f"  found:    {describe_folder(folder)}"
             )
-        records = [self._record(video_id, frames) for video_id, frames in videos.items()]
+        records = complete_videos(self._record(*video) for video in videos.items())
         missing = [f["file_name"] for r in records for f in r["frames"] if not f["depth_file_name"]]
         if missing:
             logger.warning("%d frames have no depth PNG, first: %s", len(missing), missing[0])
         return drop_excluded(records, exclude)
 
-    def _record(self, video_id: str, frames: dict[int, dict[str, str]]) -> VideoRecord:
+    def _record(self, video_id: str, frames: dict[int, dict[str, str]]) -> VideoRecord | None:
         entries = []
         for number, files in sorted(frames.items()):
-            for kind in (KINDS["image"], KINDS["label"]):
-                if kind not in files:
-                    raise TreeError(
-                        f"video {video_id}, frame {number} has no *_{kind}.png beside "
-                        f"{', '.join(files.values())}"
-                    )
+            lacking = [kind for kind in (KINDS["image"], KINDS["label"]) if kind not in files]
+            if lacking:
+                told = f"video {video_id}, frame {number} has no *_{lacking[0]}.png beside "
+                absent(TreeError(told + ", ".join(files.values())))
+                continue
             entries.append(
                 frame_record(
                     files[KINDS["image"]],
@@ -140,8 +145,7 @@ class CityscapesDVPS(SemanticOfPanoptic):
                     depth=files.get(KINDS["depth"]),
                 )
             )
-        height, width = image_size(entries[0]["file_name"])
-        return VideoRecord(video_id=video_id, height=height, width=width, frames=entries)
+        return make_record(video_id, entries)
 
     def read_panoptic(self, frame: FrameRecord) -> PanopticLabel:
         """Decode class x 1000 + instance; track id = the whole value in things."""

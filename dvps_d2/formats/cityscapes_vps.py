@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from dvps_d2.formats.classes import VOID, class_table
-from dvps_d2.formats.errors import FormatError, TreeError, describe_folder, tree_error
-from dvps_d2.formats.files import image_size, read_json
+from dvps_d2.formats.errors import FormatError, TreeError, absent, describe_folder, tree_error
+from dvps_d2.formats.files import read_json
 from dvps_d2.formats.labels import PanopticLabel
 from dvps_d2.formats.lookup import decode_rgb_label
 from dvps_d2.formats.png import read_png
@@ -31,8 +31,10 @@ from dvps_d2.formats.records import (
     FrameRecord,
     VideoRecord,
     check_split,
+    complete_videos,
     drop_excluded,
     frame_record,
+    make_record,
     require_label,
 )
 
@@ -145,16 +147,15 @@ class CityscapesVPS:
         for name in names:
             path = root / split / "img" / f"{name.image_id}_{name.suffix}.png"
             frames = videos.setdefault(name.video_id, {})
-            frames[name.frame_id] = labels.record(name, str(path))
+            frame = labels.record(name, str(path))
+            if frame is not None:
+                frames[name.frame_id] = frame
         _add_unlabelled(videos, root, split)
         labels.report_leftovers(names)
-        records = []
-        for video_id, frames in sorted(videos.items()):
-            ordered = [frames[frame_id] for frame_id in sorted(frames)]
-            height, width = image_size(ordered[0]["file_name"])
-            records.append(
-                VideoRecord(video_id=video_id, height=height, width=width, frames=ordered)
-            )
+        records = complete_videos(
+            make_record(video_id, [frames[frame_id] for frame_id in sorted(frames)])
+            for video_id, frames in sorted(videos.items())
+        )
         return drop_excluded(records, exclude)
 
     def read_panoptic(self, frame: FrameRecord) -> PanopticLabel:
@@ -201,24 +202,27 @@ class _Labels:
                 f"makes both\n  found:    {describe_folder(root / split)}"
             )
 
-    def record(self, name: FrameName, image: str) -> FrameRecord:
+    def record(self, name: FrameName, image: str) -> FrameRecord | None:
         if self.present is None:
             return frame_record(image, name.frame_id)
         label = self.folder / name.label_name
         if name.label_name not in self.present:
-            raise TreeError(f"image {image} has no label {label}")
+            absent(TreeError(f"image {image} has no label {label}"))
+            return None
         if self.segments is not None and name.image_id not in self.segments:
-            raise FormatError(f"{self.json} does not list {name.image_id}, but {image} exists")
+            told = f"{self.json} does not list {name.image_id}, but {image} exists"
+            absent(FormatError(told))
+            return None
         info = None if self.segments is None else self.segments[name.image_id]
         return frame_record(image, name.frame_id, label=label, segments_info=info)
 
     def report_leftovers(self, names: list[FrameName]) -> None:
         missing = set(self.segments or ()) - {name.image_id for name in names}
         if missing:
-            raise TreeError(
+            told = (
                 f"{len(missing)} frames of {self.json} have no image in {self.split}/img, first: "
-                f"{min(missing)}"
             )
+            absent(TreeError(told + min(missing)))
 
 
 def read_ground_truth(path: Path) -> dict[str, list[dict[str, Any]]]:
@@ -246,7 +250,8 @@ def _add_unlabelled(videos: dict[str, dict[int, FrameRecord]], root: Path, split
     for image in read_json(info)["images"]:
         video, frame_id = _place(image)
         if image["file_name"] not in present:
-            raise TreeError(f"{info} lists {image['file_name']}, which {folder} does not hold")
+            absent(TreeError(f"{info} lists {image['file_name']}, which {folder} does not hold"))
+            continue
         frames = videos.get(video)
         if frames is not None and frame_id not in frames:
             frames[frame_id] = frame_record(folder / image["file_name"], frame_id)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 
@@ -11,6 +14,32 @@ class FormatError(ValueError):
 
 class TreeError(FormatError):
     """A folder is not laid out as its dataset; the message shows expected and found."""
+
+
+_absences: ContextVar[list[FormatError] | None] = ContextVar("absences", default=None)
+
+
+@contextmanager
+def absences_collected() -> Iterator[list[FormatError]]:
+    """Inside, readers leave frames and videos out that are not complete, and tell so here.
+
+    Yields:
+        What ``absent`` was told, in order; it grows while readers list a dataset.
+    """
+    found: list[FormatError] = []
+    token = _absences.set(found)
+    try:
+        yield found
+    finally:
+        _absences.reset(token)
+
+
+def absent(error: FormatError) -> None:
+    """A frame or video has to be left out: raise, or note it inside ``absences_collected``."""
+    found = _absences.get()
+    if found is None:
+        raise error
+    found.append(error)
 
 
 def describe_folder(folder: Path, limit: int = 8) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
 
 import numpy as np
 
 from dvps_d2.formats.classes import ClassTable
+from dvps_d2.formats.errors import FormatError, absent
+from dvps_d2.formats.files import image_size
 from dvps_d2.formats.labels import PanopticLabel
 
 logger = logging.getLogger(__name__)
@@ -123,6 +125,33 @@ def frame_record(
         segments_info=segments_info,
         depth_file_name=None if depth is None else str(depth),
     )
+
+
+def complete_videos(records: Iterable[VideoRecord | None]) -> list[VideoRecord]:
+    """The videos that did not have to be left out."""
+    return [record for record in records if record is not None]
+
+
+def make_record(
+    video_id: str, frames: list[FrameRecord], size: tuple[int, int] | None = None
+) -> VideoRecord | None:
+    """A video whose frames are as large as its first image that can be read, or as ``size``.
+
+    Returns:
+        None where there is no frame, or none that can be read, and absences are collected.
+
+    Raises:
+        FormatError: the first image cannot be read.
+    """
+    for frame in frames:
+        try:
+            size = size or image_size(frame["file_name"])
+        except FormatError as error:
+            if frame is frames[0]:
+                absent(error)
+    if size is None:
+        return None
+    return VideoRecord(video_id=video_id, height=size[0], width=size[1], frames=frames)
 
 
 def check_split(split: str, splits: Sequence[str], dataset: str) -> None:

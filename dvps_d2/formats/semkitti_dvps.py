@@ -18,8 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from dvps_d2.formats.classes import VOID, class_table
-from dvps_d2.formats.errors import FormatError, TreeError, describe_folder, tree_error
-from dvps_d2.formats.files import image_size
+from dvps_d2.formats.errors import FormatError, TreeError, absent, describe_folder, tree_error
 from dvps_d2.formats.labels import PanopticLabel
 from dvps_d2.formats.png import read_depth_png, read_png
 from dvps_d2.formats.records import (
@@ -27,8 +26,10 @@ from dvps_d2.formats.records import (
     SemanticOfPanoptic,
     VideoRecord,
     check_split,
+    complete_videos,
     drop_excluded,
     frame_record,
+    make_record,
     require_depth,
     require_label,
 )
@@ -88,32 +89,34 @@ class SemKITTIDVPS(SemanticOfPanoptic):
                 video_id, number, kind, _ = match.groups()
                 files = videos[video_id][int(number)]
                 if kind in files:
-                    raise TreeError(
-                        f"two {kind} files for sequence {video_id}, frame {int(number)}: "
-                        f"{files[kind]} and {name}"
-                    )
+                    told = f"two {kind} files for sequence {video_id}, frame {int(number)}: "
+                    absent(TreeError(f"{told}{files[kind]} and {name}"))
                 files[kind] = str(folder / name)
         if not videos:
             raise TreeError(
                 f"no SemKITTI-DVPS frame in {folder}\n  expected: {EXPECTED}\n"
                 f"  found:    {describe_folder(folder)}"
             )
-        records = [self._record(video_id, frames, split) for video_id, frames in videos.items()]
+        records = complete_videos(self._record(*video, split) for video in videos.items())
         return drop_excluded(records, exclude)
 
-    def _record(self, video_id: str, frames: dict[int, dict[str, str]], split: str) -> VideoRecord:
+    def _record(
+        self, video_id: str, frames: dict[int, dict[str, str]], split: str
+    ) -> VideoRecord | None:
         entries = []
         for number, files in sorted(frames.items()):
             required = ["leftImg8bit"]
             if split != "test":
                 required += ["gtFine_class", "gtFine_instance"]
-            for kind in required:
-                if kind not in files:
-                    raise TreeError(
-                        f"sequence {video_id}, frame {number} has no *_{kind}.png beside "
-                        f"{', '.join(files.values())}; images come from the KITTI odometry set "
-                        f"(datasets/prepare_semkitti_dvps.py)"
-                    )
+            lacking = [kind for kind in required if kind not in files]
+            if lacking:
+                told = (
+                    f"sequence {video_id}, frame {number} has no *_{lacking[0]}.png beside "
+                    f"{', '.join(files.values())}; images come from the KITTI odometry set "
+                    f"(datasets/prepare_semkitti_dvps.py)"
+                )
+                absent(TreeError(told))
+                continue
             entries.append(
                 frame_record(
                     files["leftImg8bit"],
@@ -122,8 +125,7 @@ class SemKITTIDVPS(SemanticOfPanoptic):
                     depth=files.get("depth"),
                 )
             )
-        height, width = image_size(entries[0]["file_name"])
-        return VideoRecord(video_id=video_id, height=height, width=width, frames=entries)
+        return make_record(video_id, entries)
 
     def read_panoptic(self, frame: FrameRecord) -> PanopticLabel:
         """Decode the class PNG and the instance PNG beside it.

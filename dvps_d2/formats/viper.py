@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from dvps_d2.formats.classes import VOID, class_table, read_shipped_table
-from dvps_d2.formats.errors import FormatError, TreeError, tree_error
-from dvps_d2.formats.files import image_size, read_json
+from dvps_d2.formats.errors import FormatError, TreeError, absent, tree_error
+from dvps_d2.formats.files import read_json
 from dvps_d2.formats.labels import PanopticLabel
 from dvps_d2.formats.lookup import decode_rgb_label
 from dvps_d2.formats.png import read_png, rgb_to_id
@@ -32,8 +32,10 @@ from dvps_d2.formats.records import (
     SemanticOfPanoptic,
     VideoRecord,
     check_split,
+    complete_videos,
     drop_excluded,
     frame_record,
+    make_record,
     require_label,
 )
 
@@ -127,9 +129,9 @@ class VIPER(SemanticOfPanoptic):
                 f"{folder / 'img'} lacks sequences {', '.join(absent) or '(all)'}; "
                 f"it holds {', '.join(present[:10]) or 'nothing'}"
             )
-        return [self._raw_sequence(folder, sequence, split) for sequence in chosen]
+        return complete_videos(self._raw_sequence(folder, name, split) for name in chosen)
 
-    def _raw_sequence(self, folder: Path, sequence: str, split: str) -> VideoRecord:
+    def _raw_sequence(self, folder: Path, sequence: str, split: str) -> VideoRecord | None:
         frames: dict[int, FrameRecord] = {}
         classes = folder / "cls" / sequence
         labels = set(os.listdir(classes)) if classes.is_dir() else set()
@@ -141,19 +143,19 @@ class VIPER(SemanticOfPanoptic):
             number = int(match.group(2))
             label = f"{Path(name).stem}.png"
             if label not in labels and split != "test":
-                raise TreeError(
-                    f"frame {folder / 'img' / sequence / name} has no {classes / label}"
-                )
+                image = folder / "img" / sequence / name
+                absent(TreeError(f"frame {image} has no {classes / label}"))
+                continue
             frames[number] = frame_record(
                 folder / "img" / sequence / name,
                 number,
                 label=classes / label if label in labels else None,
             )
         if not frames:
-            raise TreeError(f"{folder / 'img' / sequence} holds no {sequence}_FFFFF.jpg or .png")
+            told = f"{folder / 'img' / sequence} holds no {sequence}_FFFFF.jpg or .png with label"
+            absent(TreeError(told))
         ordered = [frames[number] for number in sorted(frames)][: self.frame_limit]
-        height, width = image_size(ordered[0]["file_name"])
-        return VideoRecord(video_id=sequence, height=height, width=width, frames=ordered)
+        return make_record(sequence, ordered)
 
     def _reorganised(self, root: Path, split: str) -> list[VideoRecord]:
         path = root / json_name(split)
@@ -173,10 +175,12 @@ class VIPER(SemanticOfPanoptic):
             match = NAME.fullmatch(name.name)
             entry = segments.get(image["id"])
             if match is None or entry is None:
-                raise FormatError(
+                told = (
                     f"{root / json_name(split)}: image {image['file_name']!r} (id "
                     f"{image['id']!r}) has no annotation or is not named SSS_FFFFF.jpg"
                 )
+                absent(FormatError(told))
+                continue
             record = frame_record(
                 root / f"{split}_day" / "img" / name,
                 int(match.group(2)),

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from dvps_d2.formats.classes import VOID, class_table
-from dvps_d2.formats.errors import FormatError, TreeError, tree_error
-from dvps_d2.formats.files import image_size, read_json
+from dvps_d2.formats.errors import FormatError, TreeError, absent, tree_error
+from dvps_d2.formats.files import read_json
 from dvps_d2.formats.labels import PanopticLabel
 from dvps_d2.formats.lookup import decode_rgb_label
 from dvps_d2.formats.png import read_png
@@ -30,8 +30,10 @@ from dvps_d2.formats.records import (
     SemanticOfPanoptic,
     VideoRecord,
     check_split,
+    complete_videos,
     drop_excluded,
     frame_record,
+    make_record,
     require_label,
 )
 
@@ -105,26 +107,30 @@ class VIPSeg(SemanticOfPanoptic):
         if (root / json_name(split)).is_file():
             records = self._converted(root, split)
         elif (root / "imgs").is_dir() and (root / f"{split}.txt").is_file():
-            records = [self._raw(root, v, split) for v in read_video_list(root / f"{split}.txt")]
+            listed = read_video_list(root / f"{split}.txt")
+            records = complete_videos(self._raw(root, video, split) for video in listed)
         else:
             raise tree_error("VIPSeg", root, f"{EXPECTED_RAW}\n        or: {EXPECTED_720P}")
         return drop_excluded(records, exclude)
 
-    def _raw(self, root: Path, video_id: str, split: str) -> VideoRecord:
+    def _raw(self, root: Path, video_id: str, split: str) -> VideoRecord | None:
         images, masks = root / "imgs" / video_id, root / "panomasks" / video_id
         if not images.is_dir():
-            raise TreeError(f"{split}.txt of {root} lists {video_id!r}, but {images} is no folder")
+            told = f"{split}.txt of {root} lists {video_id!r}, but {images} is no folder"
+            absent(TreeError(told))
+            return None
         labelled = set(os.listdir(masks)) if masks.is_dir() else set()
         if not labelled and split != "test":
-            raise TreeError(f"video {video_id!r} of split {split!r} has no masks in {masks}")
+            told = f"video {video_id!r} of split {split!r} has no masks in {masks}"
+            absent(TreeError(told))
+            return None
         frames = []
         for name in sorted(n for n in os.listdir(images) if n.endswith(".jpg")):
             mask = f"{Path(name).stem}.png"
             frames.append(_frame(images / name, masks / mask if mask in labelled else None, None))
         if not frames:
-            raise TreeError(f"{images} holds no .jpg frame")
-        height, width = image_size(frames[0]["file_name"])
-        return VideoRecord(video_id=video_id, height=height, width=width, frames=frames)
+            absent(TreeError(f"{images} holds no .jpg frame"))
+        return make_record(video_id, frames)
 
     def _converted(self, root: Path, split: str) -> list[VideoRecord]:
         path = root / json_name(split)
@@ -135,7 +141,9 @@ class VIPSeg(SemanticOfPanoptic):
                 for video in content["annotations"]
                 for entry in video["annotations"]
             }
-            return [self._converted_video(root, split, v, segments) for v in content["videos"]]
+            return complete_videos(
+                self._converted_video(root, split, video, segments) for video in content["videos"]
+            )
         except (KeyError, TypeError) as error:
             raise FormatError(
                 f"{path} is not laid out as VIPSeg's annotations: missing {error!r}"
@@ -143,19 +151,21 @@ class VIPSeg(SemanticOfPanoptic):
 
     def _converted_video(
         self, root: Path, split: str, video: dict[str, Any], segments: dict
-    ) -> VideoRecord:
+    ) -> VideoRecord | None:
         video_id = video["video_id"]
         if not video["images"]:
-            raise FormatError(f"{root / json_name(split)}: video {video_id!r} has no images")
+            told = f"{root / json_name(split)}: video {video_id!r} has no images"
+            absent(FormatError(told))
+            return None
         folder = root / "images" / video_id
         present = set(os.listdir(folder)) if folder.is_dir() else set()
         frames = []
         for image in video["images"]:
             name = f"{Path(image['file_name']).stem}.jpg"
             if name not in present:
-                raise TreeError(
-                    f"{root / json_name(split)} lists {video_id}/{name}, which {folder} lacks"
-                )
+                told = f"{root / json_name(split)} lists {video_id}/{name}, which {folder} lacks"
+                absent(TreeError(told))
+                continue
             entry = segments.get((video_id, image["id"]))
             # Test lists have the same layout with empty segment lists.
             if entry is None or (split == "test" and not entry["segments_info"]):
@@ -166,9 +176,7 @@ class VIPSeg(SemanticOfPanoptic):
             frames.append(_frame(folder / name, label, info))
         frames.sort(key=lambda frame: frame["frame_id"])
         first = video["images"][0]
-        return VideoRecord(
-            video_id=video_id, height=first["height"], width=first["width"], frames=frames
-        )
+        return make_record(video_id, frames, (first["height"], first["width"])) if frames else None
 
     def read_panoptic(self, frame: FrameRecord) -> PanopticLabel:
         """Decode a converted label (RGB and JSON) or a raw mask."""

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from dvps_d2.formats.check.findings import Finding, Report
 from dvps_d2.formats.check.frame import FrameFacts, check_frame
-from dvps_d2.formats.check.published import CONSECUTIVE, LABELLED_PER_VIDEO, PUBLISHED
-from dvps_d2.formats.errors import FormatError
+from dvps_d2.formats.check.published import (
+    CONSECUTIVE,
+    LABELLED_PER_VIDEO,
+    PUBLISHED,
+    READERS_OF_RELEASES,
+)
+from dvps_d2.formats.check.street import check_street, street_notes
+from dvps_d2.formats.check.tracks import check_tracks
+from dvps_d2.formats.errors import FormatError, absences_collected
 from dvps_d2.formats.parallel import process_pool
 from dvps_d2.formats.records import DatasetReader, VideoRecord
+
+LEAST_DEPTH_SHARE = 0.5  # of the split's median, below which a video is told
 
 
 def check_dataset(
@@ -45,10 +54,12 @@ def check_dataset(
     reasons = []
     for split in splits or reader.splits:
         try:
-            records = reader.load_records(root, split)
+            with absences_collected() as absences:
+                records = reader.load_records(root, split)
         except (FormatError, FileNotFoundError) as error:
             reasons.append(Finding("error", "tree", split, str(error)))
             continue
+        report.add(Finding("error", "missing", split, str(error)) for error in absences)
         whole = subset is None
         records = records[:subset]
         report.counts[split] = {
@@ -56,9 +67,12 @@ def check_dataset(
             "frames": sum(len(r["frames"]) for r in records),
             "labelled": sum(f["labelled"] for r in records for f in r["frames"]),
         }
-        if whole:
+        notes = street_notes(Path(root))
+        if whole and notes is not None:
+            report.add(check_street(notes, split, len(records)))
+        elif whole:
             report.add(_compare_with_published(reader.name, split, report.counts[split]))
-        report.add(_check_numbering(reader.name, split, records))
+        report.add(_check_numbering(reader.name, split, records, street=notes is not None))
         _check_frames(reader, split, records, report, every, workers)
     if splits is not None:
         report.add(reasons)
@@ -82,6 +96,9 @@ def _tell_broken_splits(root: Path, reasons: Sequence[Finding], report: Report) 
 def _compare_with_published(name: str, split: str, counts: dict[str, int]) -> Iterator[Finding]:
     published = PUBLISHED.get(name, {}).get(split)
     if published is None:
+        if name in READERS_OF_RELEASES:
+            told = "counts are not compared: none are published for this split"
+            yield Finding("note", "count", split, told)
         return
     for what, expected in zip(("videos", "labelled"), published, strict=True):
         if expected is not None and counts[what] != expected:
@@ -89,7 +106,9 @@ def _compare_with_published(name: str, split: str, counts: dict[str, int]) -> It
             yield Finding("warning", "count", split, told)
 
 
-def _check_numbering(name: str, split: str, records: Iterable[VideoRecord]) -> Iterator[Finding]:
+def _check_numbering(
+    name: str, split: str, records: Iterable[VideoRecord], *, street: bool
+) -> Iterator[Finding]:
     for record in records:
         where = f"{split}, video {record['video_id']}"
         numbers = [frame["frame_id"] for frame in record["frames"]]
@@ -105,7 +124,7 @@ def _check_numbering(name: str, split: str, records: Iterable[VideoRecord]) -> I
             )
             told = f"frames {numbers[gap - 1] + 1} to {numbers[gap] - 1} are missing"
             yield Finding("warning", "gap", where, told)
-        expected = LABELLED_PER_VIDEO.get(name)
+        expected = None if street else LABELLED_PER_VIDEO.get(name)
         if expected is not None and labelled not in (0, expected):
             told = f"{labelled} labelled frames, the published dataset has {expected}"
             yield Finding("warning", "count", where, told)
@@ -119,22 +138,47 @@ def _check_frames(
     every: int,
     workers: int,
 ) -> None:
-    shares = []
-    ranges = []
+    depth: dict[str, dict[str, float]] = {}
     described = f"checking {split}"
     videos = _in_parallel(reader, records, every, workers)
     for record, facts in tqdm(videos, total=len(records), desc=described, unit="video"):
         for frame in facts:
             report.add(frame.findings)
-            shares += [] if frame.depth_share is None else [frame.depth_share]
-            ranges += [] if frame.depth_range is None else [frame.depth_range]
-        report.add(_check_tracks(reader, f"{split}, video {record['video_id']}", facts))
-    if ranges:
+        known = _depth_of_video(facts)
+        if known is not None:
+            depth[record["video_id"]] = known
+        where = f"{split}, video {record['video_id']}"
+        report.add(check_tracks(reader, where, record, facts, every))
+    if depth:
+        report.depth[split] = depth
+        report.add(_sparse_videos(split, depth))
         report.counts[split].update(
-            depth_percent=round(100 * sum(shares) / len(shares), 1),
-            depth_min_m=round(min(low for low, _ in ranges), 2),
-            depth_max_m=round(max(high for _, high in ranges), 2),
+            depth_percent=round(float(np.mean([d["percent"] for d in depth.values()])), 1),
+            depth_min_m=min(d["min_m"] for d in depth.values()),
+            depth_max_m=max(d["max_m"] for d in depth.values()),
         )
+
+
+def _depth_of_video(facts: Sequence[FrameFacts]) -> dict[str, float] | None:
+    """Share of pixels with depth, least and largest depth; None where there is none."""
+    shares = [frame.depth_share for frame in facts if frame.depth_share is not None]
+    ranges = [frame.depth_range for frame in facts if frame.depth_range is not None]
+    if not ranges:
+        return None
+    return {
+        "percent": round(100 * sum(shares) / len(shares), 1),
+        "min_m": round(min(low for low, _ in ranges), 2),
+        "max_m": round(max(high for _, high in ranges), 2),
+    }
+
+
+def _sparse_videos(split: str, depth: dict[str, dict[str, float]]) -> Iterator[Finding]:
+    """Videos with much less depth than is usual in their split."""
+    usual = float(np.median([values["percent"] for values in depth.values()]))
+    for video, values in depth.items():
+        if values["percent"] < LEAST_DEPTH_SHARE * usual:
+            told = f"depth on {values['percent']:g} % of pixels, {usual:g} % are usual here"
+            yield Finding("warning", "sparse depth", f"{split}, video {video}", told)
 
 
 def _in_parallel(
@@ -154,19 +198,3 @@ def check_video(reader: DatasetReader, record: VideoRecord, every: int) -> list[
     """`check_frame` of every n-th frame of a video."""
     size = (record["height"], record["width"])
     return [check_frame(reader, frame, size) for frame in record["frames"][::every]]
-
-
-def _check_tracks(
-    reader: DatasetReader, where: str, facts: Sequence[FrameFacts]
-) -> Iterator[Finding]:
-    """One track id must stay one class."""
-    classes: dict[int, set[int]] = defaultdict(set)
-    for frame in facts:
-        for class_id, track_id in frame.segments:
-            if track_id:
-                classes[track_id].add(class_id)
-    names = reader.categories.names
-    for track_id, found in classes.items():
-        if len(found) > 1:
-            told = f"track {track_id} is {' and '.join(names[c] for c in sorted(found))}"
-            yield Finding("warning", "track", where, told)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from PIL import Image
+from scipy.ndimage import find_objects
 
 from dvps_d2.formats.check.findings import Finding
 from dvps_d2.formats.errors import FormatError
 from dvps_d2.formats.png import read_png, rgb_to_id
 from dvps_d2.formats.records import DatasetReader, FrameRecord
+
+Box = tuple[int, int, int, int]
 
 
 @dataclass
@@ -21,12 +24,14 @@ class FrameFacts:
     Attributes:
         findings: what was noticed.
         segments: (class id, track id) -> pixels.
+        boxes: track id -> (left, top, right, bottom) in pixels, right and bottom outside.
         depth_share: share of pixels with depth; None without depth.
         depth_range: least and largest metres; None without depth.
     """
 
     findings: list[Finding] = field(default_factory=list)
     segments: dict[tuple[int, int], int] = field(default_factory=dict)
+    boxes: dict[int, Box] = field(default_factory=dict)
     depth_share: float | None = None
     depth_range: tuple[float, float] | None = None
 
@@ -45,6 +50,7 @@ def check_frame(reader: DatasetReader, frame: FrameRecord, size: tuple[int, int]
         _check_label(reader, frame, size, facts)
     if frame["depth_file_name"] is not None:
         _check_depth(reader, frame, size, facts)
+    facts.findings = [replace(finding, frames=(frame,)) for finding in facts.findings]
     return facts
 
 
@@ -84,10 +90,23 @@ def _check_label(
     for problem in label.problems(reader.categories):
         facts.findings.append(Finding("error", "label", path, problem))
     facts.segments = label.segments()
+    facts.boxes = _boxes(label.track_ids)
     if not facts.segments:
         facts.findings.append(Finding("warning", "empty", path, "the whole frame is void"))
     if frame["segments_info"] is not None:
         facts.findings += _compare_with_json(path, frame["segments_info"])
+
+
+def _boxes(track_ids: np.ndarray) -> dict[int, Box]:
+    """Track id -> box, of an (H, W) map."""
+    ids, index = np.unique(track_ids, return_inverse=True)
+    slices = find_objects(index.reshape(track_ids.shape) + 1)
+    found = zip(ids.tolist(), slices, strict=True)
+    return {
+        track: (int(x.start), int(y.start), int(x.stop), int(y.stop))
+        for track, (y, x) in found
+        if track > 0
+    }
 
 
 def _compare_with_json(path: str, segments_info: list[dict]) -> list[Finding]:

@@ -9,6 +9,7 @@ PUBLISHED: dict[str, dict[str, tuple[int | None, int | None]]] = {
     "vipseg": {"train": (2806, 66767), "val": (343, 8255), "test": (387, None)},
     "semkitti_dvps": {"train": (10, 19130), "val": (1, 4071)},
 }
+READERS_OF_RELEASES = (*PUBLISHED, "viper")
 # Frames of a video are numbered without gaps; VIPSeg's are not.
 CONSECUTIVE = ("cityscapes_vps", "cityscapes_dvps", "viper", "semkitti_dvps")
 # Labelled frames of every video.

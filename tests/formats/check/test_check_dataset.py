@@ -3,9 +3,11 @@ import json
 import numpy as np
 import pytest
 
-from dvps_d2.formats import READERS
+from dvps_d2.formats import READERS, FormatError
 from dvps_d2.formats.check import check_dataset
 from dvps_d2.formats.png import id_to_rgb, write_depth_png, write_png
+from dvps_d2.street import StreetConfig
+from dvps_d2.street.layouts import LAYOUTS, StreetTree
 
 READER = READERS["cityscapes_dvps"]
 
@@ -107,6 +109,83 @@ def test_absent_splits_are_notes_and_broken_ones_errors(folder):
     assert "no Cityscapes-DVPS frame" in told(check_dataset(READER, folder.parents[1]), "error")[0]
     (error,) = told(check_dataset(READER, folder.parents[2] / "nowhere"), "error")
     assert "does not exist" in error
+
+
+def test_a_missing_file_leaves_one_frame_out_and_the_check_goes_on(folder):
+    for frame in range(6):
+        write_frame(folder, 1, frame)
+    for pattern in ("000000_000002_*_leftImg8bit.png", "000001_000004_*_instanceTrainIds.png"):
+        next(folder.glob(pattern)).unlink()
+    write_frame(folder, 1, 5, values=((25000, 0),))
+    report = check(folder)
+    errors = told(report, "error")
+    assert [f.kind for f in report.findings if f.level == "error"] == [
+        "missing",
+        "missing",
+        "label",
+    ]
+    assert "val: video 000000, frame 2 has no *_leftImg8bit.png beside" in errors[0]
+    assert "val: video 000001, frame 4 has no *_gtFine_instanceTrainIds.png beside" in errors[1]
+    assert "class 25 does not exist" in errors[2]
+    assert report.counts["val"]["frames"] == 10
+    with pytest.raises(FormatError, match="frame 2 has no"):
+        READER.load_records(folder.parents[1], "val")  # training does not go on
+
+
+def test_a_video_whose_first_image_is_damaged_is_still_checked(folder):
+    (next(folder.glob("000000_000000_*_leftImg8bit.png"))).write_bytes(b"no image")
+    errors = told(check(folder), "error")
+    assert len(errors) == 2  # cannot be sized by it; cannot be opened
+    assert all("000000_000000_bonn_000000_000000_leftImg8bit.png" in line for line in errors)
+
+
+def test_depth_is_told_by_video(folder):
+    for video, metres in ((1, ((2.0, 30.0),)), (2, ((0.0, 0.0),) * 9 + ((0.0, 5.0),))):
+        for frame in range(6):
+            write_frame(folder, video, frame, ((0, 13000),) * len(metres), metres)
+    report = check(folder)
+    assert report.depth["val"] == {
+        "000000": {"percent": 100.0, "min_m": 1.0, "max_m": 20.0},
+        "000001": {"percent": 100.0, "min_m": 2.0, "max_m": 30.0},
+        "000002": {"percent": 5.0, "min_m": 5.0, "max_m": 5.0},
+    }
+    warning = "val, video 000002: depth on 5 % of pixels, 100 % are usual here"
+    assert warning in told(report, "warning")
+    assert report.as_json()["depth"] == report.depth
+    line = report.lines()[1]
+    assert "depth by video: 000002 5 % to 000001 100 % of pixels" in line
+    assert "reach of 5 m (000002) to 30 m (000001)" in line
+
+
+def test_objects_that_jump_are_told(tmp_path):
+    folder = tmp_path / "video_sequence" / "val"
+    for frame in range(6):
+        values = np.zeros((4, 40), np.uint16)
+        place = 30 if frame == 3 else 0
+        values[:, place : place + 4] = 13001
+        write_frame(folder, 0, frame, values, np.ones((4, 40)))
+    report = check(folder)
+    jumps = [f for f in report.findings if f.kind == "jump"]
+    assert [[frame["frame_id"] for frame in f.frames] for f in jumps] == [[2, 3], [3, 4]]
+    assert "track 13001 jumps: 26 pixels" in jumps[0].message
+    assert jumps[0].as_json()["frames"][0].endswith("000000_000002_leftImg8bit.png")
+
+
+def test_a_street_is_compared_with_its_notes(tmp_path):
+    tree = StreetTree(tmp_path, LAYOUTS["cityscapes_dvps"])
+    config = StreetConfig(height=16, width=32, frames=2)
+    tree.claim(config, 0)
+    for index in range(2):
+        tree.write_video(config, "val", index, 0)
+    report = check_dataset(READER, tmp_path, splits=["val"])
+    assert not report.has_errors
+    assert [n for n in told(report, "warning") if "published" in n] == []
+    assert any("seed 0): compared with its notes" in line for line in told(report, "note"))
+    for path in tmp_path.rglob("000001_*.png"):
+        path.unlink()
+    errors = told(check_dataset(READER, tmp_path, splits=["val"]), "error")
+    assert "val: 1 videos, its notes have 2" in errors[0]
+    assert "val: 6 files of video 000001 are missing, first" in errors[1]
 
 
 def test_json_and_png_that_disagree(tmp_path):
