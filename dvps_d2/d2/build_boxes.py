@@ -8,7 +8,8 @@ from detectron2.modeling import build_backbone
 from torch import nn
 
 from dvps_d2.losses.box_criterion import BoxCriterion, BoxLossWeights
-from dvps_d2.losses.contrastive import ProjectionHead
+from dvps_d2.losses.contrastive import NEGATIVES, ProjectionHead
+from dvps_d2.losses.panoptic_head import SEMANTIC_LOSSES
 from dvps_d2.losses.siamese import SiameseLosses, SiameseWeights
 from dvps_d2.panoptic.box_fusion import BoxFusion, BoxFusionSettings
 from dvps_d2.pipeline import BoxPipeline
@@ -32,6 +33,7 @@ TRACKERS = {
     "flow_iou": lambda cfg: FlowIouMatching(build_flow(cfg)),
     "affinity": lambda cfg: build_roi_tracker(cfg),
 }
+SIMILARITIES = {"dot": False, "cosine": True}
 NECKS = {
     "none": lambda cfg: None,
     "gather": lambda cfg: GatherNeck(cfg.MODEL.VPSNET.GATHER),
@@ -83,7 +85,11 @@ def build_roi_tracker(cfg: Any) -> RoiTracker:
     """The learned tracker of ``MODEL.VPSNET.TRACK``."""
     track = cfg.MODEL.VPSNET.TRACK
     return RoiTracker(
-        TrackHead(cfg.MODEL.FPN.OUT_CHANNELS, hidden_dim=track.HIDDEN_DIM),
+        TrackHead(
+            cfg.MODEL.FPN.OUT_CHANNELS,
+            hidden_dim=track.HIDDEN_DIM,
+            cosine=choose("MODEL.VPSNET.TRACK.SIMILARITY", track.SIMILARITY, SIMILARITIES),
+        ),
         CueWeights(track.SCORE_WEIGHT, track.BOX_WEIGHT, track.CLASS_WEIGHT, track.MASK_WEIGHT),
         track.CAPACITY,
     )
@@ -106,7 +112,10 @@ def build_box_fusion(cfg: Any) -> BoxFusion:
 def build_box_criterion(cfg: Any) -> nn.Module:
     """The losses of ``MODEL.VPSNET``."""
     vpsnet = cfg.MODEL.VPSNET
-    weights = BoxLossWeights(vpsnet.SEMANTIC_WEIGHT, vpsnet.PANOPTIC_WEIGHT, vpsnet.TRACK_WEIGHT)
+    choose("MODEL.VPSNET.SEMANTIC_LOSS", vpsnet.SEMANTIC_LOSS, dict.fromkeys(SEMANTIC_LOSSES))
+    weights = BoxLossWeights(
+        vpsnet.SEMANTIC_WEIGHT, vpsnet.PANOPTIC_WEIGHT, vpsnet.TRACK_WEIGHT, vpsnet.SEMANTIC_LOSS
+    )
     siamese = build_siamese_losses(cfg) if vpsnet.SIAMESE.ENABLED else None
     return BoxCriterion(stuff_ids(cfg), weights, siamese)
 
@@ -121,7 +130,10 @@ def build_siamese_losses(cfg: Any) -> SiameseLosses:
         siamese.TUBE_WEIGHT,
         siamese.TEMPERATURE,
         siamese.OCCLUSION,
+        siamese.NEGATIVES,
+        siamese.NORMALIZE_POOLED,
     )
+    choose("MODEL.VPSNET.SIAMESE.NEGATIVES", siamese.NEGATIVES, dict.fromkeys(NEGATIVES))
     projection = None
     if weights.semantic > 0 or weights.instance > 0:
         dim = siamese.PROJECTION_DIM

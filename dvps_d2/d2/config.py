@@ -204,6 +204,9 @@ def _add_vpsnet(cfg: CN) -> None:
     vpsnet.LEGACY_BOXES = False
     # Suppress overlapping boxes over all classes together.
     vpsnet.CLASS_AGNOSTIC_NMS = True
+    # Supervise each frame of a pair, with the other as its reference; False: one of them, drawn
+    # anew (released VPSNet). SIAMESE does so in any case, as the SiamTrack paper says.
+    vpsnet.SUPERVISE_BOTH = False
     # Semantic head: channels after its second layer, layers (UPSNet has 2), and whether their
     # convolutions are deformable, as published, or ordinary ones.
     vpsnet.SEMANTIC_CHANNELS = 128
@@ -218,6 +221,8 @@ def _add_vpsnet(cfg: CN) -> None:
     track = vpsnet.TRACK = CN()
     # Length of the vectors that are compared.
     track.HIDDEN_DIM = 1024
+    # How vectors are compared: "dot" product (released code) or "cosine" (the paper's word).
+    track.SIMILARITY = "dot"
     # Weights of what counts beside appearance: log score, box overlap, same class (released code)
     # and mask overlap (the paper's further cue; 0: released code).
     track.SCORE_WEIGHT = 1.0
@@ -244,6 +249,10 @@ def _add_vpsnet(cfg: CN) -> None:
     vpsnet.PANOPTIC_WEIGHT = 0.5
     vpsnet.TRACK_WEIGHT = 0.5
 
+    # Where the semantic loss is taken: at "full" resolution (released code) or on the "grid" of
+    # the logits, at stride 4 (paper).
+    vpsnet.SEMANTIC_LOSS = "full"
+
     panoptic = vpsnet.FUSION = CN()
     # A mask is dropped when more than this share of it belongs to surer masks of its class.
     panoptic.OVERLAP_THRESHOLD = 0.3
@@ -263,6 +272,11 @@ def _add_vpsnet(cfg: CN) -> None:
     # Of both contrasts (tau in equation 2), and alpha of the occlusion map.
     siamese.TEMPERATURE = 0.5
     siamese.OCCLUSION = 50.0
+    # Negatives of a segment: "all" others of both frames (the paper's text; the positive is in the
+    # denominator), or only the others of the "other" frame (its equation 2 as printed).
+    siamese.NEGATIVES = "all"
+    # Normalise vectors again after pooling (the paper does not say).
+    siamese.NORMALIZE_POOLED = True
     # Channels of the projection head.
     siamese.PROJECTION_DIM = 256
 
@@ -384,6 +398,9 @@ def _add_input(cfg: CN) -> None:
     # Frames per training clip, and how far reference frames may lie from the key frame.
     cfg.INPUT.SAMPLING_FRAME_NUM = 1
     cfg.INPUT.SAMPLING_FRAME_RANGE = 2
+    # Let reference frames be frames without labels, counted by SAMPLING_UNIT "number" (VPSNet-Fuse
+    # on single labelled images of Cityscapes); the key frame, always labelled, comes first.
+    cfg.INPUT.UNLABELLED_REFERENCES = False
     # What that distance counts: "labelled" frames (on Cityscapes-VPS one step is five video
     # frames) or the "number" of frames as the dataset counts them.
     cfg.INPUT.SAMPLING_UNIT = "labelled"
@@ -421,7 +438,7 @@ def _add_input(cfg: CN) -> None:
     # (MinDVPS drops two frames with broken depth, which its paper does not name.)
     cfg.DATASETS.EXCLUDE = []
     # Own data to register: [name, JSON] or [name, JSON, folder that its paths start from (the
-    # JSON's)]; the names can then stand in TRAIN and TEST. See docs/own_data.md.
+    # JSON's)]; the names can then stand in TRAIN and TEST. See examples/own_data.
     cfg.DATASETS.OWN = []
     # Before training: "full" opens every file once and logs statistics of classes and depth,
     # "files" looks for missing files, "off" does nothing.

@@ -6,6 +6,7 @@ decoding anything, `read_panoptic` and `read_depth` decode one frame.
 
 from __future__ import annotations
 
+from dvps_d2.formats.cityscapes import Cityscapes
 from dvps_d2.formats.cityscapes_dvps import CityscapesDVPS
 from dvps_d2.formats.cityscapes_vps import CityscapesVPS
 from dvps_d2.formats.classes import STREET_CLASSES, VOID, ClassTable, class_table
@@ -33,7 +34,14 @@ def add_reader(reader: DatasetReader) -> str:
     return reader.name
 
 
-for _reader in (CityscapesDVPS(), CityscapesVPS(), VIPER(), VIPSeg(), SemKITTIDVPS()):
+for _reader in (
+    Cityscapes(),
+    CityscapesDVPS(),
+    CityscapesVPS(),
+    VIPER(),
+    VIPSeg(),
+    SemKITTIDVPS(),
+):
     add_reader(_reader)
 
 __all__ = [
@@ -41,6 +49,7 @@ __all__ = [
     "STREET_CLASSES",
     "VIPER",
     "VOID",
+    "Cityscapes",
     "CityscapesDVPS",
     "CityscapesVPS",
     "ClassTable",

@@ -26,11 +26,18 @@ class BoxLossWeights:
     """Factors of the losses beside the detector's own; the defaults are those of released code.
 
     The paper says 1 for all.
+
+    Attributes:
+        semantic: of the semantic loss.
+        panoptic: of the panoptic loss.
+        track: of the loss of the track head.
+        semantic_loss: where it is taken, see :func:`.panoptic_head.semantic_loss`.
     """
 
     semantic: float = 1.0
     panoptic: float = 0.5
     track: float = 0.5
+    semantic_loss: str = "full"
 
 
 class BoxCriterion(nn.Module):
@@ -87,7 +94,7 @@ class BoxCriterion(nn.Module):
         semantic = torch.stack([target.semantic for target in key])
         losses = dict(frames.losses)
         losses["loss_semantic"] = self.weights.semantic * semantic_loss(
-            frames.semantic_logits, semantic
+            frames.semantic_logits, semantic, self.weights.semantic_loss
         )
         if self.weights.panoptic > 0:
             channels = [panoptic_labels(target, self.stuff_ids) for target in key]

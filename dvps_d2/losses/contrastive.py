@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from dvps_d2.segmenter.boxes import gather
 from dvps_d2.structures import ClipTargets
 
+NEGATIVES = ("all", "other")
+
 
 class ProjectionHead(nn.Module):
     """Feature pyramid -> unit vectors at its finest resolution; used in training only.
@@ -36,40 +38,58 @@ class ProjectionHead(nn.Module):
         return F.normalize(projected.float(), dim=1)
 
 
-def pool_masks(features: Tensor, masks: Tensor) -> Tensor:
+def pool_masks(features: Tensor, masks: Tensor, *, normalize: bool = True) -> Tensor:
     """Mean direction of the features inside each mask.
 
     Args:
         features: (C, h, w).
         masks: (N, H, W) bool, with H and W multiples of h and w; a cell counts by its covered
             share, so that no visible segment vanishes.
+        normalize: make the means unit vectors again; the paper does not say.
 
     Returns:
-        (N, C) unit vectors. The paper does not say whether pooled vectors are normalised again.
+        (N, C).
     """
     size = (features.shape[-2], features.shape[-1])
     shares = F.adaptive_avg_pool2d(masks.to(features.dtype), size)
-    return F.normalize(torch.einsum("nhw,chw->nc", shares, features), dim=-1)
+    if normalize:
+        return F.normalize(torch.einsum("nhw,chw->nc", shares, features), dim=-1)
+    areas = shares.flatten(1).sum(dim=1, keepdim=True)
+    return torch.einsum("nhw,chw->nc", shares, features) / areas.clamp(min=1e-6)
 
 
-def contrastive_loss(first: Tensor, second: Tensor, temperature: float = 0.5) -> Tensor:
+def contrastive_loss(
+    first: Tensor, second: Tensor, temperature: float = 0.5, *, negatives: str = "all"
+) -> Tensor:
     """Draw the two views of a segment together and all other segments away.
 
     Args:
         first: (N, C) unit vectors in frame t.
         second: (N, C) the same segments in frame t + delta.
         temperature: of the similarities.
+        negatives: "all" or "other", see below.
 
     Returns:
         Scalar, equation 3; 0 for fewer than two segments, which have no negatives.
 
+    Raises:
+        ValueError: unknown ``negatives``.
+
     Source: equations 2 and 3. The indicator of equation 2 contradicts the text's 2(N - 1)
-    negatives; we follow the text, with the positive in the denominator (NT-Xent of Chen et al.,
-    SimCLR, ICML 2020).
+    negatives. "all" follows the text, with the positive in the denominator (NT-Xent of Chen et
+    al., SimCLR, ICML 2020); "other" is the equation as printed: N - 1 negatives from the other
+    frame, without the positive, so that the loss has no lower bound of 0.
     """
+    if negatives not in NEGATIVES:
+        raise ValueError(f"negatives must be one of {', '.join(NEGATIVES)}, got {negatives!r}")
     count = len(first)
     if count < 2:
         return (first.sum() + second.sum()) * 0
+    if negatives == "other":
+        across = first @ second.T / temperature
+        others = across.masked_fill(torch.eye(count, device=first.device).bool(), -torch.inf)
+        both = others.logsumexp(dim=1) + others.logsumexp(dim=0)
+        return (both - 2 * across.diagonal()).mean() / 2
     views = torch.cat([first, second])
     logits = views @ views.T / temperature
     logits.fill_diagonal_(-torch.inf)

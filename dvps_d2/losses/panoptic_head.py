@@ -15,6 +15,8 @@ from torch import Tensor
 from dvps_d2.structures import BoxTargets
 from dvps_d2.structures.box_targets import VOID
 
+SEMANTIC_LOSSES = ("full", "grid")
+
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean cross entropy over the places that are not void; 0 where all are.
@@ -27,13 +29,23 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return total / (labels != VOID).sum().clamp(min=1)
 
 
-def semantic_loss(logits: Tensor, semantic: Tensor) -> Tensor:
-    """Cross entropy at full resolution, the logits being upsampled.
+def semantic_loss(logits: Tensor, semantic: Tensor, where: str = "full") -> Tensor:
+    """Cross entropy of semantic logits.
 
     Args:
         logits: (N, K, h, w).
-        semantic: (N, H, W) int64, 255 for void.
+        semantic: (N, H, W) int64, 255 for void; H and W are multiples of h and w.
+        where: at "full" resolution, the logits being upsampled, or on the "grid" of the logits,
+            looking at every n-th pixel of the labels.
+
+    Raises:
+        ValueError: unknown ``where``.
     """
+    if where not in SEMANTIC_LOSSES:
+        raise ValueError(f"where must be one of {', '.join(SEMANTIC_LOSSES)}, got {where!r}")
+    if where == "grid":
+        down, right = (semantic.shape[1 + i] // logits.shape[2 + i] for i in range(2))
+        return cross_entropy(logits, semantic[:, ::down, ::right])
     full = F.interpolate(logits, size=semantic.shape[1:], mode="bilinear", align_corners=False)
     return cross_entropy(full, semantic)
 

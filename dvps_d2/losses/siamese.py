@@ -35,6 +35,8 @@ class SiameseWeights:
         tube: of the overlap of tubes.
         temperature: of both contrasts.
         occlusion: alpha of the occlusion map.
+        negatives: of the contrasts, see :func:`.contrastive.contrastive_loss`.
+        normalize_pooled: see :func:`.contrastive.pool_masks`.
     """
 
     semantic: float = 1.0
@@ -43,6 +45,8 @@ class SiameseWeights:
     tube: float = 1.0
     temperature: float = 0.5
     occlusion: float = 50.0
+    negatives: str = "all"
+    normalize_pooled: bool = True
 
 
 class SiameseLosses(nn.Module):
@@ -128,10 +132,14 @@ class SiameseLosses(nn.Module):
             graphs = segment_graphs(target, steps[0].key, steps[1].key, self.thing_ids)
             for name in wanted:
                 a, b = (
-                    pool_masks(features[index], masks)
+                    pool_masks(features[index], masks, normalize=self.weights.normalize_pooled)
                     for features, masks in zip(projected, graphs[name], strict=True)
                 )
-                found[name].append(contrastive_loss(a, b, self.weights.temperature))
+                found[name].append(
+                    contrastive_loss(
+                        a, b, self.weights.temperature, negatives=self.weights.negatives
+                    )
+                )
         return {
             f"loss_contrast_{name}": weight * torch.stack(found[name]).mean()
             for name, weight in wanted.items()

@@ -19,6 +19,8 @@ from dvps_d2.layers.roi import paste_masks, pool_rois
 from dvps_d2.structures import Clip, FrameSegments, TrackedSegments
 
 NUM_LEVELS = 4  # strides 4 to 32
+# Of cosines, which alone could not outweigh the zero logit of a new object. Not published.
+COSINE_SCALE = 10.0
 NEW = -1  # in an assignment: no track of the memory
 
 
@@ -31,13 +33,23 @@ class TrackHead(nn.Module):
         channels: of the RoI features.
         side: cells along each axis of an RoI.
         hidden_dim: length of the vectors, and of the layer before.
+        cosine: give all vectors one length, so that dot products are cosines times
+            ``COSINE_SCALE``.
 
     Source: VPSNet; the released code takes plain dot products where the paper writes cosine.
     """
 
-    def __init__(self, channels: int = 256, side: int = 7, hidden_dim: int = 1024) -> None:
+    def __init__(
+        self,
+        channels: int = 256,
+        side: int = 7,
+        hidden_dim: int = 1024,
+        *,
+        cosine: bool = False,
+    ) -> None:
         super().__init__()
         self.side = side
+        self.cosine = cosine
         sizes = (channels * side * side, hidden_dim, hidden_dim)
         layers = [nn.Linear(sizes[i], sizes[i + 1]) for i in range(2)]
         for layer in layers:
@@ -56,7 +68,10 @@ class TrackHead(nn.Module):
             (sum of R, hidden_dim).
         """
         rois = pool_rois(levels, boxes, self.side).flatten(1)
-        return self.fcs[1](F.relu(self.fcs[0](rois)))
+        embeds = self.fcs[1](F.relu(self.fcs[0](rois)))
+        if self.cosine:
+            embeds = F.normalize(embeds.float(), dim=-1) * COSINE_SCALE**0.5
+        return embeds
 
 
 def affinity(embeds: Tensor, memory: Tensor) -> Tensor:

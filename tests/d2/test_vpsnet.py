@@ -1,16 +1,23 @@
 """VPSNet and SiamTrack on the toy street, shrunk until they train in seconds."""
 
+import numpy as np
 import pytest
 import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import inference_on_dataset
 from detectron2.modeling import build_model
 
 from dvps_d2.d2 import (
+    Trainer,
     build_clip_train_loader,
     build_evaluator,
     build_optimizer,
     build_video_test_loader,
+    register_video_dataset,
 )
+from dvps_d2.d2.data import ClipMapper
+from dvps_d2.formats.png import write_png
+from dvps_d2.segmenter.boxes import FuseNeck
 
 SYSTEMS = ("base", "fuse", "track", "fusetrack", "siamtrack")
 SHRUNK = [
@@ -242,3 +249,183 @@ def test_ablations_are_config_choices(vpsnet_cfg, name, overrides):
 def test_config_mistakes_are_named(vpsnet_cfg, name, overrides, text):
     with pytest.raises(ValueError, match=text):
         build_model(vpsnet_cfg(name, *overrides))
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_each_system_is_scored(vpsnet_cfg, name):
+    overrides = ["TEST.CONSISTENCY_FLOW", "dis"] if name == "siamtrack" else []
+    cfg = vpsnet_cfg(name, *overrides)
+    results = Trainer.test(cfg, unsure(build_model(cfg)))
+    assert 0 <= results["vpq"]["all"] <= 100
+    assert ("tc" in results) == (name == "siamtrack")
+    if name == "siamtrack":
+        assert 0 < results["tc"]["all"] <= 100
+
+
+CHANGES = {
+    "align only": ("fusetrack", ["MODEL.VPSNET.ATTEND", False]),
+    "attend only": ("fusetrack", ["MODEL.VPSNET.ALIGN", False]),
+    "disjoined": ("fusetrack", ["MODEL.VPSNET.TRACK_ON_FUSED", False]),
+    "class sort": ("fusetrack", ["MODEL.VPSNET.TRACKER", "class_sort"]),
+    "flow iou": ("fusetrack", ["MODEL.VPSNET.TRACKER", "flow_iou"]),
+    "mask overlap": ("fusetrack", ["MODEL.VPSNET.TRACK.MASK_WEIGHT", 50.0]),
+    "cosine": ("fusetrack", ["MODEL.VPSNET.TRACK.SIMILARITY", "cosine"]),
+    "sum of levels": ("fusetrack", ["MODEL.VPSNET.GATHER", "sum"]),
+}
+
+
+@pytest.mark.parametrize("change", sorted(CHANGES))
+def test_with_the_same_weights_an_ablation_computes_something_else(vpsnet_cfg, change):
+    """What is fused changes what is segmented; who tracks changes ids and nothing else."""
+    name, overrides = CHANGES[change]
+    torch.manual_seed(0)
+    full = unsure(build_model(vpsnet_cfg(name))).eval()
+    if full.pipeline.tracker is not None:
+        torch.nn.init.normal_(full.pipeline.tracker.head.fcs[1].weight, std=0.3)
+    cfg = vpsnet_cfg(name, *overrides)
+    changed = build_model(cfg).eval()
+    changed.load_state_dict(full.state_dict(), strict=False)
+    items = windows(cfg, 3)[:2]
+    before, after = stream(full, items), stream(changed, items)
+    assert any(not torch.equal(before[key][0], after[key][0]) for key in before)
+    if change in ("align only", "attend only", "sum of levels"):
+        return
+    for key, (ids, info) in before.items():
+        assert classes_of(ids, info).equal(classes_of(*after[key]))
+
+
+def classes_of(ids, info):
+    """Class of every pixel, void -1."""
+    table = torch.full((int(ids.max()) + 1,), -1)
+    for segment in info:
+        table[segment["id"]] = segment["category_id"]
+    return table[ids.long()]
+
+
+def test_both_frames_can_be_supervised(vpsnet_cfg):
+    """The mean over both roles of a pair, where otherwise one of them is drawn."""
+    cfg = vpsnet_cfg("fusetrack", "MODEL.VPSNET.SUPERVISE_BOTH", True)
+    assert build_model(cfg)._roles() == [(0, 1), (1, 0)]
+    one = build_model(vpsnet_cfg("fusetrack"))
+    assert {tuple(one._roles()) for _ in range(20)} == {((0, 1),), ((1, 0),)}
+    losses = build_model(cfg).train()(next(iter(build_clip_train_loader(cfg))))
+    assert set(losses) == HEADS | {"loss_track"}
+    assert all(torch.isfinite(value) for value in losses.values())
+
+
+@pytest.fixture
+def toy_images(tmp_path):
+    """Two labelled images in the layout of Cityscapes, one of them with the frame before."""
+    rng = np.random.default_rng(0)
+    for sequence in (0, 1):
+        stem = f"aachen_{sequence:06d}_000019"
+        label = np.full((64, 128), 7, dtype=np.uint16)  # road
+        label[:24], label[20:44, 40:80] = 23, 26001  # sky, a car
+        write_png(tmp_path / f"gtFine/train/aachen/{stem}_gtFine_instanceIds.png", label)
+        image = rng.integers(0, 255, (64, 128, 3), dtype=np.uint8)
+        write_png(tmp_path / f"leftImg8bit/train/aachen/{stem}_leftImg8bit.png", image)
+    raw = tmp_path / "leftImg8bit_sequence/train/aachen/aachen_000000_000018_leftImg8bit.png"
+    write_png(raw, np.roll(image, 3, axis=1))
+    name = "toy_images_train"
+    register_video_dataset(name, "cityscapes", tmp_path, "train", evaluator_type="cityscapes_vps")
+    yield name
+    DatasetCatalog.remove(name)
+    MetadataCatalog.remove(name)
+
+
+IMAGES = ["DATASETS.TRAIN", "('toy_images_train',)", "DATASETS.TEST", "('toy_images_train',)"]
+
+
+def test_fuse_on_images_supervises_the_labelled_one_beside_its_raw_neighbour(
+    vpsnet_cfg, toy_images, monkeypatch
+):
+    chosen = ["INPUT.UNLABELLED_REFERENCES", True, "INPUT.SAMPLING_UNIT", "number"]
+    cfg = vpsnet_cfg("fuse", *IMAGES, *chosen)
+    model = build_model(cfg).train()
+    pairs = set()
+    found = model.pipeline.segmenter.find_flow
+
+    def find_flow(images, references, names):
+        pairs.update((name.video_id, *name[1:]) for name in names)
+        return found(images, references, names)
+
+    monkeypatch.setattr(model.pipeline.segmenter, "find_flow", find_flow)
+    batches = iter(build_clip_train_loader(cfg))
+    for _ in range(4):
+        batch = next(batches)
+        losses = model(batch)
+        for item in batch:
+            assert item["key_frame"] == 0
+            assert item["targets"].masks[:, 0].flatten(1).any(dim=1).all()
+            if item["video_id"].startswith("aachen_000000"):
+                assert not item["targets"].masks[:, 1].any()
+        assert set(losses) == HEADS
+        assert all(torch.isfinite(value) for value in losses.values())
+    # The second image has no neighbour and refers to itself.
+    assert pairs == {("aachen_000000_000019", 19, 18), ("aachen_000001_000019", 19, 19)}
+    results = Trainer.test(cfg, model)
+    assert np.isfinite(results["vpq"]["all"])
+
+
+def test_fuse_trains_on_single_images_that_are_their_own_reference(vpsnet_cfg, toy_images):
+    cfg = vpsnet_cfg("fuse", *IMAGES, "INPUT.SAMPLING_FRAME_NUM", 1)
+    losses = build_model(cfg).train()(next(iter(build_clip_train_loader(cfg))))
+    assert set(losses) == HEADS
+    assert all(torch.isfinite(value) for value in losses.values())
+
+
+def test_the_config_of_fuse_on_cityscapes_images(repo_cfg):
+    small = ["MODEL.BACKBONE.NAME", "build_compact_resnet_fpn_backbone", "MODEL.DEVICE", "cpu"]
+    small += ["MODEL.ROI_BOX_HEAD.FC_DIM", 16, "MODEL.FPN.OUT_CHANNELS", 32]
+    cfg = repo_cfg("cityscapes_images/vpsnet_fuse_R50.yaml", *small)
+    assert cfg.DATASETS.TEST == ("cityscapes_images_val",)
+    assert cfg.INPUT.UNLABELLED_REFERENCES
+    model = build_model(cfg)
+    assert isinstance(model.pipeline.segmenter.extra_neck, FuseNeck)
+    assert model._roles() == [(0, 1)]
+
+
+def test_a_video_of_one_labelled_frame_is_paired_with_itself(vpsnet_cfg):
+    cfg = vpsnet_cfg("siamtrack")
+    (record, *_) = DatasetCatalog.get("toy_street_train")
+    mapper = ClipMapper.from_config(cfg)
+    single = {**record, "frames": record["frames"][:1], "dataset_name": "toy_street_train"}
+    item = mapper(single, 0)
+    assert item["frames"][0]["frame_id"] == item["frames"][1]["frame_id"]
+    losses = build_model(cfg).train()([item, mapper(single, 1)])
+    assert all(torch.isfinite(value) for value in losses.values())
+    assert losses["loss_contrast_semantic"] > 0
+
+
+def test_a_video_of_one_frame_is_tracked(vpsnet_cfg):
+    cfg = vpsnet_cfg("fusetrack")
+    model = unsure(build_model(cfg)).eval()
+    item = {**windows(cfg, 1)[0], "is_first": True, "is_last": True}
+    (frame,) = stream(model, [item]).values()
+    assert any(segment["isthing"] for segment in frame[1])
+    assert len(model.streams) == 0
+
+
+def test_a_missing_flow_file_is_named(vpsnet_cfg, tmp_path):
+    files = ["MODEL.VPSNET.FLOW.NAME", "files", "MODEL.VPSNET.FLOW.FOLDER", str(tmp_path / "flow")]
+    cfg = vpsnet_cfg("fuse", *files)
+    with pytest.raises(FileNotFoundError, match=r"flow.000000.1_0\.npy does not exist"):
+        stream(build_model(cfg).eval(), windows(cfg, 2)[:1])
+
+
+def test_boxes_outside_the_frame_are_harmless(vpsnet_cfg, monkeypatch):
+    cfg = vpsnet_cfg("track", "MODEL.VPSNET.FUSION.MAJORITY", 1.1)  # no instance becomes stuff
+    model = build_model(cfg).eval()
+    outside = {
+        "boxes": torch.tensor([[-90.0, -90, -20, -20], [500, 10, 600, 40], [-9, -9, 20, 20]]),
+        "scores": torch.tensor([0.9, 0.8, 0.7]),
+        "class_ids": torch.tensor([13, 13, 13]),
+        "mask_logits": torch.full((3, 14, 14), 60.0),
+    }
+    detector = model.pipeline.segmenter.detector
+    monkeypatch.setattr(
+        detector, "_detect", lambda pyramid, proposals: [outside for _ in proposals]
+    )
+    out = stream(model, windows(cfg, 3)[:1])
+    for _, info in out.values():
+        assert [s["score"] for s in info if s["isthing"]] == [pytest.approx(0.7)]

@@ -74,3 +74,12 @@ def test_track_loss_of_nothing_keeps_the_graph():
     loss.backward()
     assert loss.item() == 0
     assert embeds.grad is not None
+
+
+def test_semantic_loss_on_the_grid_looks_at_every_second_pixel():
+    logits = torch.tensor([[[[0.0]], [[2.0]]]])
+    semantic = torch.tensor([[[1, 0], [0, 0]]])
+    expected = math.log(1 + math.exp(-2))
+    assert semantic_loss(logits, semantic, "grid").item() == pytest.approx(expected)
+    with pytest.raises(ValueError, match="'half'"):
+        semantic_loss(logits, semantic, "half")

@@ -24,6 +24,19 @@ def test_contrast_of_two_segments_by_hand():
     assert contrastive_loss(views, views.flip(0)).item() == pytest.approx(swapped)
 
 
+def test_contrast_as_printed_by_hand():
+    """Only the other frame's other segment is a negative, and the positive has no share."""
+    views = torch.eye(2)
+    assert contrastive_loss(views, views, negatives="other").item() == pytest.approx(-2)
+    swapped = contrastive_loss(views, views.flip(0), negatives="other")
+    assert swapped.item() == pytest.approx(2)
+    three = torch.eye(3)
+    expected = -math.log(math.exp(2) / 2)
+    assert contrastive_loss(three, three, negatives="other").item() == pytest.approx(expected)
+    with pytest.raises(ValueError, match="'both'"):
+        contrastive_loss(views, views, negatives="both")
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_without_negatives_there_is_no_contrast(count):
     views = torch.ones(count, 3, requires_grad=True)
@@ -38,6 +51,13 @@ def test_pooling_averages_directions_by_covered_share():
     pooled = pool_masks(features, masks)
     assert pooled[0].tolist() == [1, 0]
     assert pooled[1].tolist() == pytest.approx([2 / math.sqrt(5), 1 / math.sqrt(5)])
+
+
+def test_pooling_can_leave_means_as_they_are():
+    features = torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]])
+    masks = torch.tensor([[[1, 1, 1, 0]] * 2, [[0, 0, 0, 0]] * 2]).bool()
+    pooled = pool_masks(features, masks, normalize=False)
+    assert pooled.tolist() == [pytest.approx([2 / 3, 1 / 3]), [0, 0]]
 
 
 def test_graphs_hold_what_both_frames_show():

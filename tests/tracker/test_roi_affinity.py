@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from dvps_d2.layers.roi import pool_rois
 from dvps_d2.structures import FrameSegments
@@ -203,3 +204,15 @@ def test_rois_are_read_from_the_level_of_their_size():
     assert pool_rois(levels, [torch.zeros(0, 4)] * 2, 2).shape == (0, 1, 2, 2)
     levels[1][1] = 7.0
     assert pool_rois(levels, boxes, 2)[2].unique().tolist() == [7]
+
+
+def test_cosine_does_not_see_how_long_vectors_are():
+    torch.manual_seed(0)
+    dot, cosine = TrackHead(4, hidden_dim=8), TrackHead(4, hidden_dim=8, cosine=True)
+    cosine.load_state_dict(dot.state_dict())
+    levels = [torch.randn(1, 4, 16 >> i, 16 >> i) for i in range(4)]
+    boxes = [torch.tensor([[0.0, 0, 30, 30], [10, 10, 60, 50]])]
+    a, b = dot(levels, boxes), cosine(levels, boxes)
+    expected = 10 * F.cosine_similarity(a[0], a[1], dim=0)
+    assert affinity(b[:1], b[1:])[0].tolist() == pytest.approx([0, expected.item()], abs=1e-5)
+    torch.testing.assert_close(b.norm(dim=1), torch.full((2,), 10**0.5))

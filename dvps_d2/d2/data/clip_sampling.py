@@ -105,6 +105,24 @@ class ClipSampling:
         except ValueError as error:
             raise ValueError(f"INPUT.SAMPLING_*, INPUT.REVERSE_CLIP: {error}") from error
 
+    def draw_beside(
+        self, frame_ids: Sequence[int], keys: Sequence[int], rng: np.random.Generator
+    ) -> Draw:
+        """Draw a clip whose reference frames need no label; the key frame comes first.
+
+        Args:
+            frame_ids: numbers of all frames of a video, ascending.
+            keys: places of the labelled ones, of which one becomes the key frame.
+            rng: source of randomness.
+
+        Returns:
+            As :meth:`draw`, with places in ``frame_ids``. A video of one frame refers to itself.
+        """
+        drawn = self._draw_around(frame_ids, rng, int(rng.choice(list(keys))))
+        places = list(drawn.places)
+        key = places.pop(drawn.key)
+        return Draw([key, *places], 0)
+
     def draw(self, frame_ids: Sequence[int], rng: np.random.Generator) -> Draw:
         """Draw one clip.
 
@@ -132,8 +150,10 @@ class ClipSampling:
     def _is_special(self) -> bool:
         return bool(self.offsets) or self.direction != "both" or self.unit != "labelled"
 
-    def _draw_around(self, frame_ids: Sequence[int], rng: np.random.Generator) -> Draw:
-        key = int(rng.integers(len(frame_ids)))
+    def _draw_around(
+        self, frame_ids: Sequence[int], rng: np.random.Generator, key: int | None = None
+    ) -> Draw:
+        key = int(rng.integers(len(frame_ids))) if key is None else key
         wanted = self.num_frames - 1
         if not wanted:
             return Draw([key], 0)

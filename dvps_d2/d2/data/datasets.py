@@ -23,7 +23,11 @@ BUILTIN = {
     "vipseg": ("vipseg", "VIPSeg"),
     "semkitti_dvps": ("semkitti_dvps", "semkitti-dvps"),
     "street": ("cityscapes_dvps", "street"),
+    "cityscapes_images": ("cityscapes", "cityscapes"),
 }
+# Readers of datasets without a protocol of their own: single images have VPQ with windows of one
+# frame, which is PQ.
+SCORED_AS = {"cityscapes": "cityscapes_vps"}
 
 
 def register_video_dataset(
@@ -75,7 +79,7 @@ def register_video_dataset(
         stuff_dataset_id_to_contiguous_id={d: c for d, c in contiguous.items() if c not in things},
         ignore_label=255,
         label_divisor=1000,
-        **{"evaluator_type": reader, **metadata},
+        **{"evaluator_type": SCORED_AS.get(reader, reader), **metadata},
     )
 
 

@@ -12,7 +12,14 @@ from detectron2.data import MetadataCatalog
 from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
 
-from dvps_d2.formats import READERS, DatasetReader, FormatError, FrameRecord, PanopticLabel
+from dvps_d2.formats import (
+    READERS,
+    VOID,
+    DatasetReader,
+    FormatError,
+    FrameRecord,
+    PanopticLabel,
+)
 
 from .augmentations import (
     apply_to_numbers,
@@ -49,6 +56,8 @@ class ClipMapper:
         crowd: "drop" makes regions of things that were not told apart void, "segment" one target
             for each class.
         redraws: how often a clip is drawn again because one of its frames shows no thing.
+        unlabelled_references: let reference frames be frames without labels, which then count as
+            void; the key frame comes first in the clip.
         seed: with the draw number, decides everything random about a clip.
     """
 
@@ -65,10 +74,16 @@ class ClipMapper:
         keep_vanished: bool = False,
         crowd: str = "drop",
         redraws: int = 0,
+        unlabelled_references: bool = False,
         seed: int = 0,
     ) -> None:
         if crowd not in CROWD_RULES:
             raise ValueError(f"INPUT.CROWD={crowd!r} is none of {', '.join(CROWD_RULES)}")
+        if unlabelled_references and (with_boxes or with_depth or redraws):
+            raise ValueError(
+                "INPUT.UNLABELLED_REFERENCES does not go with INPUT.BOXES, depth or "
+                "INPUT.REDRAW_WITHOUT_THINGS: they need the labels of every frame"
+            )
         self.augmentations = T.AugmentationList(augmentations)
         self.sampling = sampling
         self.image_format = image_format
@@ -79,6 +94,7 @@ class ClipMapper:
         self.keep_vanished = keep_vanished
         self.crowd = crowd
         self.redraws = redraws
+        self.unlabelled_references = unlabelled_references
         self.seed = seed
 
     @classmethod
@@ -95,6 +111,7 @@ class ClipMapper:
             keep_vanished=cfg.INPUT.KEEP_VANISHED,
             crowd=cfg.INPUT.CROWD,
             redraws=cfg.INPUT.REDRAW_WITHOUT_THINGS,
+            unlabelled_references=cfg.INPUT.UNLABELLED_REFERENCES,
             seed=max(cfg.SEED, 0),
         )
 
@@ -122,25 +139,35 @@ class ClipMapper:
                 f"exclude it from training"
             )
         reader = READERS[MetadataCatalog.get(record["dataset_name"]).reader]
-        item = self._draw(record["video_id"], labelled, reader, rng)
+        drawable = record["frames"] if self.unlabelled_references else labelled
+        item = self._draw(record["video_id"], drawable, reader, rng)
         for _ in range(self.redraws):
             if things_in_every_frame(item["targets"], reader.categories.thing_ids):
                 break
-            item = self._draw(record["video_id"], labelled, reader, rng)
+            item = self._draw(record["video_id"], drawable, reader, rng)
         return item
 
     def _draw(
         self,
         video_id: str,
-        labelled: Sequence[FrameRecord],
+        drawable: Sequence[FrameRecord],
         reader: DatasetReader,
         rng: np.random.Generator,
     ) -> dict[str, Any]:
-        drawn = self.sampling.draw([frame["frame_id"] for frame in labelled], rng)
-        frames = [labelled[place] for place in drawn.places]
+        numbers = [frame["frame_id"] for frame in drawable]
+        if self.unlabelled_references:
+            keys = [place for place, frame in enumerate(drawable) if frame["labelled"]]
+            drawn = self.sampling.draw_beside(numbers, keys, rng)
+        else:
+            drawn = self.sampling.draw(numbers, rng)
+        frames = [drawable[place] for place in drawn.places]
         with seeded(int(rng.integers(2**32))):
             images, transforms = self._images(frames)
-            labels = [reader.read_panoptic(frame) for frame in frames]
+            key = reader.read_panoptic(frames[drawn.key])
+            labels = [
+                key if t == drawn.key else reader.read_panoptic(f) if f["labelled"] else _void(key)
+                for t, f in enumerate(frames)
+            ]
             targets = self._targets(frames, labels, reader, transforms, images)
         height, width = images[0].shape[:2]
         entries: list[dict[str, Any]] = [
@@ -297,3 +324,8 @@ def _check_size(values: np.ndarray, image: np.ndarray, file_name: str, image_nam
 
 def _to_tensor(image: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+
+
+def _void(label: PanopticLabel) -> PanopticLabel:
+    """A label of the same size that says nothing."""
+    return PanopticLabel(np.full_like(label.class_ids, VOID), np.zeros_like(label.track_ids))

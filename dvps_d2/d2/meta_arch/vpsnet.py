@@ -26,18 +26,28 @@ class VPSNet(VideoMetaArch):
     """
 
     @configurable
-    def __init__(self, *, pairs: bool, both: bool, thing_ids: Sequence[int], **parts: Any) -> None:
+    def __init__(
+        self,
+        *,
+        pairs: bool,
+        both: bool,
+        key_first: bool = False,
+        thing_ids: Sequence[int],
+        **parts: Any,
+    ) -> None:
         """Assemble from ready parts.
 
         Args:
             pairs: training clips are pairs of a key frame and a reference frame.
             both: each frame of a pair is the key frame once; otherwise one of them, drawn anew.
+            key_first: only the first frame has labels.
             thing_ids: class ids that are countable.
             parts: arguments of :class:`VideoMetaArch`.
         """
         super().__init__(**parts)
         self.pairs = pairs
         self.both = both
+        self.key_first = key_first
         self.thing_ids = frozenset(thing_ids)
 
     @classmethod
@@ -54,7 +64,15 @@ class VPSNet(VideoMetaArch):
             raise ValueError(
                 'MODEL.VPSNET.SIAMESE trains frames alone; use it with NECK "none" or "gather"'
             )
-        pairs = fuses or siamese or vpsnet.TRACKER == "affinity"
+        learns, both = vpsnet.TRACKER == "affinity", siamese or vpsnet.SUPERVISE_BOTH
+        if cfg.INPUT.UNLABELLED_REFERENCES and (learns or both or not fuses):
+            raise ValueError(
+                "INPUT.UNLABELLED_REFERENCES is for VPSNet-Fuse: a tracker that is learned, "
+                "MODEL.VPSNET.SUPERVISE_BOTH and SIAMESE need the labels of both frames"
+            )
+        pairs = fuses or both or learns
+        if fuses and not (both or learns) and cfg.INPUT.SAMPLING_FRAME_NUM == 1:
+            pairs = False  # each image is its own reference frame
         if cfg.INPUT.SAMPLING_FRAME_NUM != (2 if pairs else 1):
             raise ValueError(
                 f"INPUT.SAMPLING_FRAME_NUM={cfg.INPUT.SAMPLING_FRAME_NUM}, but this model trains "
@@ -68,7 +86,8 @@ class VPSNet(VideoMetaArch):
             "size_divisibility": cfg.MODEL.MASK_FORMER.SIZE_DIVISIBILITY,
             "sky_depth": {},
             "pairs": pairs,
-            "both": siamese,
+            "both": both,
+            "key_first": cfg.INPUT.UNLABELLED_REFERENCES,
             "thing_ids": pipeline.fusion.settings.thing_ids,
         }
 
@@ -87,5 +106,7 @@ class VPSNet(VideoMetaArch):
         """Places of (key frame, reference frame) to supervise."""
         if not self.pairs:
             return [(0, 0)]
+        if self.key_first:
+            return [(0, 1)]
         both = [(0, 1), (1, 0)]
         return both if self.both else [both[int(torch.randint(2, ()))]]

@@ -8,11 +8,11 @@ from .temporal_fusion import FuseNeck, GatherNeck, gather, redistribute
 __all__ = [
     "BoxSegmenter",
     "BoxStep",
-    "SemanticHead",
     "FrameMemory",
     "FuseNeck",
     "GatherNeck",
     "Pyramid",
+    "SemanticHead",
     "SupervisedFrames",
     "gather",
     "redistribute",
