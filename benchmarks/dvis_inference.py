@@ -5,7 +5,10 @@
 Every line is a process of its own that streams one video in windows of three frames. Keys:
 
     online_slope_mb    peak memory per further frame, online, fusion per frame (aim: 0)
-    offline_slope_mb   the same, offline, whole tubes, features in half precision (aim: at most 9)
+    online_growth      peak memory of the longest video over that of the shortest (aim: 1.1)
+    offline_slope_mb   as online, offline, whole tubes, features in half precision (aim: at most 9);
+                       offline_full_slope_mb in float32 (aim: at most 16) and
+                       offline_recompute_slope_mb with frames that wait instead of features
     speedup            CPU seconds of the online model on plain PyTorch with every layer's
                        masks at full size, over those of the model as it is (aim: at least 1.35)
 """
@@ -155,8 +158,9 @@ def main() -> None:
     lengths = [int(length) for length in args.frames.split(",")]
     results: dict[str, float] = {}
     cases = (("online", "half", "online"), ("offline", "half", "offline"),
-             ("offline", "full", "offline_full"))  # fmt: skip
-    print(f"{'':14}{'frames':>7}{'MB peak':>9}{'s/frame':>9}   by stage")
+             ("offline", "full", "offline_full"),
+             ("offline", "recompute", "offline_recompute"))  # fmt: skip
+    print(f"{'':18}{'frames':>7}{'MB peak':>9}{'s/frame':>9}   by stage")
     for mode, store, key in cases:
         peaks = []
         for frames in lengths:
@@ -164,9 +168,11 @@ def main() -> None:
             out = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
             peaks.append(out["peak_mb"])
             stages = ", ".join(f"{name} {out[name]:.3f}" for name in (*STAGES, "fusion"))
-            print(f"{key:14}{frames:7d}{peaks[-1]:9.0f}{out['seconds']:9.3f}   {stages}")
+            print(f"{key:18}{frames:7d}{peaks[-1]:9.0f}{out['seconds']:9.3f}   {stages}")
         if len(lengths) > 1:
             results[f"{key}_slope_mb"] = (peaks[-1] - peaks[0]) / (lengths[-1] - lengths[0])
+        if mode == "online":
+            results["online_growth"] = peaks[-1] / peaks[0]
     results["speedup"], equal = speedup()
     print("  ".join(f"{name} {value:.2f}" for name, value in results.items()))
     print(f"equal ids on {equal:.6f} of the pixels")

@@ -9,20 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from .layers.flow import FramePair
 from .panoptic.box_fusion import BoxFusion
 from .panoptic.query_fusion import PanopticFusion
-from .refiner import Refiner
+from .refiner import RECOMPUTE, Refiner
 from .segmenter.boxes import BoxSegmenter, BoxStep
 from .structures import (
     BoxTargets,
     Clip,
     DenoisingQueries,
     PanopticTube,
+    RecalledQueries,
     SegmenterOutput,
     StreamState,
     TrackedQueries,
@@ -116,6 +119,22 @@ class DVPSPipeline(nn.Module):
         tube, fused = self.fusion(output.tracks, clip, state.fusion)
         return tube, StreamState(state.segmenter, state.tracker, state.refiner, fused)
 
+    def refined(self, state: Any) -> Iterator[tuple[TrackedQueries, Clip]]:
+        """The windows that the refiner waited for, refined, in order; none without a refiner.
+
+        Args:
+            state: the refiner's.
+        """
+        if self.refiner is None:
+            return
+        recall = _Recall(self.segmenter)
+        waiting = self.refiner.finish(state)
+        del state
+        for tracks, clip in waiting:
+            if getattr(self.refiner, "feature_store", None) == RECOMPUTE:
+                tracks = RecalledQueries.of(tracks, partial(recall, clip))
+            yield tracks, clip
+
     def finish(self, state: StreamState) -> Generator[PanopticTube, None, Any]:
         """What is left to say once a video has ended, lazily in frame order.
 
@@ -123,14 +142,30 @@ class DVPSPipeline(nn.Module):
         """
         refined, fused = state.refiner, state.fusion
         del state  # so that what has been used up can be dropped
-        if self.refiner is not None:
-            waiting = self.refiner.finish(refined)
-            del refined
-            for tracks, clip in waiting:
-                tube, fused = self.fusion(tracks, clip, fused)
-                if tube is not None:
-                    yield tube
+        waiting = self.refined(refined)
+        del refined
+        for tracks, clip in waiting:
+            tube, fused = self.fusion(tracks, clip, fused)
+            if tube is not None:
+                yield tube
         return (yield from self.fusion.finish(fused))
+
+
+class _Recall:
+    """Mask features of frames that were seen before; those of the last window are at hand."""
+
+    def __init__(self, segmenter: Any) -> None:
+        self._segmenter = segmenter
+        self._clip: Clip | None = None
+        self._features: Tensor | None = None
+
+    @torch.no_grad()
+    def __call__(self, clip: Clip) -> Tensor:
+        if self._clip is not clip:
+            weight = next(self._segmenter.parameters())
+            self._features = self._segmenter.mask_features(clip.to(weight.device, weight.dtype))
+            self._clip = clip
+        return self._features
 
 
 class BoxPipeline(nn.Module):

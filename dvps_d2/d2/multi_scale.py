@@ -124,8 +124,7 @@ class MultiScaleTesting(nn.Module):
         views = []
         for (_, flipped), state in zip(self.views, states, strict=True):
             video = state.fusion
-            refiner = self.model.pipeline.refiner
-            for tracks, clip in refiner.finish(state.refiner) if refiner is not None else ():
+            for tracks, clip in self.model.pipeline.refined(state.refiner):
                 video = self.gather(tracks, clip, video)[1]
             views.append(View(video, flipped))
         return fuse_views(views, self.settings)

@@ -11,8 +11,10 @@ from torch import Tensor
 from dvps_d2.structures import Clip, TrackedQueries
 
 # How mask features, by far the largest part, are kept: as they are or in half precision in main
-# memory, or in half precision in a temporary file.
-FEATURE_STORES = ("full", "half", "disk")
+# memory, in half precision in a temporary file, or not at all: then the frames wait in half
+# precision, a fifth of the features' size, and backbone and pixel decoder see them again.
+RECOMPUTE = "recompute"
+FEATURE_STORES = ("full", "half", "disk", RECOMPUTE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +22,8 @@ class RefinerMemory:
     """The windows of a video so far, on the CPU.
 
     Attributes:
-        windows: tracks and the outline of the clip (no pixels) of every window, in order.
+        windows: tracks and the clip of every window, in order. The clip is an outline (no pixels)
+            unless features are to be recomputed from it.
     """
 
     windows: tuple[tuple[TrackedQueries, Clip], ...] = ()
@@ -30,7 +33,8 @@ class RefinerMemory:
         features = keep_features(tracks.mask_features.detach(), store)
         kept = replace(tracks, mask_features=features).to("cpu")
         kept = replace(kept, track_ids=kept.track_ids.cpu())
-        return RefinerMemory((*self.windows, (kept, clip.outline())))
+        seen = clip.to("cpu", torch.float16) if store == RECOMPUTE else clip.outline()
+        return RefinerMemory((*self.windows, (kept, seen)))
 
 
 def keep_features(features: Tensor, store: str) -> Tensor:
@@ -40,13 +44,15 @@ def keep_features(features: Tensor, store: str) -> Tensor:
         features: any shape, float.
         store: "full" keeps the type; "half" is float16 in memory; "disk" is float16 in an unnamed
             temporary file that lives as long as the tensor (the system loads and drops its pages
-            as it needs).
+            as it needs). "recompute" keeps the shape alone: NaN everywhere, in no memory.
 
     Raises:
         ValueError: another store.
     """
     if store not in FEATURE_STORES:
         raise ValueError(f"store must be one of {', '.join(FEATURE_STORES)}, got {store!r}")
+    if store == RECOMPUTE:
+        return torch.full((), torch.nan, dtype=features.dtype).expand(features.shape)
     if store == "full":
         return features.cpu()
     small = features.to("cpu", torch.float16)

@@ -81,6 +81,11 @@ class QuerySegmenter(nn.Module):
         noised = tuple(_unfold(layer, None, None, shape) for layer in decoded.denoising)
         return SegmenterOutput(queries, tuple(auxiliary), noised), state
 
+    def mask_features(self, clip: Clip) -> Tensor:
+        """(B, T, C, h, w) mask features alone, without the decoders."""
+        features, _ = self.pixel_decoder(self.backbone(clip.images.flatten(0, 1)))
+        return features.unflatten(0, (clip.batch_size, clip.num_frames))
+
     def _depth_features(self, layers: Sequence[Prediction]) -> tuple[Tensor | None, ...]:
         """Per layer the features for depth, computed once where layers share mask features."""
         known: dict[int, Tensor | None] = {}

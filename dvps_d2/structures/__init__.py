@@ -7,7 +7,7 @@ h w the grid of the mask features, H W the (padded) frame.
 from .box_targets import BoxTargets
 from .clip import Clip
 from .panoptic import PanopticTube, Segment
-from .queries import FrameQueries, SegmenterOutput, TrackedQueries
+from .queries import FrameQueries, RecalledQueries, SegmenterOutput, TrackedQueries
 from .segments import Detector, FrameSegments, TrackedSegments
 from .stream import StreamState
 from .targets import ClipTargets, DenoisingQueries
@@ -21,6 +21,7 @@ __all__ = [
     "FrameQueries",
     "FrameSegments",
     "PanopticTube",
+    "RecalledQueries",
     "Segment",
     "SegmenterOutput",
     "StreamState",

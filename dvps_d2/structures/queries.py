@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
@@ -199,6 +200,40 @@ class TrackedQueries(FrameQueries):
         """
         values = {f.name: getattr(queries, f.name) for f in fields(FrameQueries)}
         return cls(**values, track_ids=track_ids, **more)
+
+
+@dataclass(frozen=True, eq=False)
+class RecalledQueries(TrackedQueries):
+    """Tracks that waited without their mask features, which are worked out again on request.
+
+    ``mask_features`` has the right shape and no memory: it is NaN everywhere. The frames that
+    :meth:`select_frames` gives are complete.
+
+    Attributes:
+        recall: gives the features (B, T, C, h, w) of these frames.
+    """
+
+    recall: Callable[[], Tensor] | None = None
+
+    @classmethod
+    def of(cls, tracks: TrackedQueries, recall: Callable[[], Tensor]) -> RecalledQueries:
+        """``tracks`` with features that come from ``recall``."""
+        return cls(**_values(tracks), recall=recall)
+
+    def select_frames(self, frames: slice) -> TrackedQueries:  # type: ignore[override]
+        """The frames of a slice, with their features."""
+        assert self.recall is not None  # `of` is how these are made
+        features = self.recall().to(self.mask_embeds.device)
+        return TrackedQueries(**_values(self) | {"mask_features": features}).select_frames(frames)
+
+    def to(self, *args: Any, **kwargs: Any) -> RecalledQueries:
+        """As for other queries; recalled features come to where the embeddings are."""
+        assert self.recall is not None
+        return RecalledQueries.of(TrackedQueries(**_values(self)).to(*args, **kwargs), self.recall)
+
+
+def _values(tracks: TrackedQueries) -> dict[str, Any]:
+    return {f.name: getattr(tracks, f.name) for f in fields(TrackedQueries)}
 
 
 @dataclass(frozen=True, eq=False)

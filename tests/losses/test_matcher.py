@@ -137,9 +137,7 @@ def test_published_matching_may_give_one_query_two_segments():
     # Slot 0 draws A and then B, slot 1 the other way round: it suits neither when it appears.
     frames = ["AA..", "AABB"]
     targets = [draw_targets(frames, {"A": ROAD, "B": CAR})]
-    queries = draw_queries(
-        frames, {"A": ROAD, "B": CAR}, num_classes=3, slots=["AB", "BA"]
-    )
+    queries = draw_queries(frames, {"A": ROAD, "B": CAR}, num_classes=3, slots=["AB", "BA"])
     (reused, _) = match(queries, targets, scope="first_appearance_reused").lists()
     assert [x.tolist() for x in reused] == [[0, 0], [0, 1]]
     (corrected, _) = match(queries, targets, scope="first_appearance").lists()
