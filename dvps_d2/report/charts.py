@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -75,9 +75,10 @@ def line_chart(
 
 
 def nice_ticks(low: float, high: float, count: int) -> list[float]:
-    """About ``count`` round numbers that reach from at most ``low`` to at least ``high``."""
-    span = high - low or abs(high) or 1.0
-    rough = span / max(1, count - 1)
+    """About ``count`` round numbers from at most ``low`` to at least ``high``; one if equal."""
+    if low == high:
+        return [low]
+    rough = (high - low) / max(1, count - 1)
     unit = 10 ** math.floor(math.log10(rough))
     step = next(unit * m for m in (1, 2, 2.5, 5, 10) if unit * m >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
@@ -97,14 +98,14 @@ def thin(points: Sequence[tuple[float, float]], most: int) -> list[tuple[float, 
     return [*means[:-1], points[-1]]
 
 
-def _scale(low: float, high: float, start: float, end: float):
+def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
     span = high - low
     if not span:
         return lambda value: (start + end) / 2
     return lambda value: start + (value - low) / span * (end - start)
 
 
-def _grid(ticks: Sequence[float], y_of) -> str:
+def _grid(ticks: Sequence[float], y_of: Callable[[float], float]) -> str:
     return "".join(
         f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y_of(y):.1f}" '
         f'y2="{y_of(y):.1f}"/><text x="{LEFT - 6}" y="{y_of(y) + 4:.1f}" '
@@ -113,7 +114,7 @@ def _grid(ticks: Sequence[float], y_of) -> str:
     )
 
 
-def _axis(ticks: Sequence[tuple[float, str]], x_of, label: str) -> str:
+def _axis(ticks: Sequence[tuple[float, str]], x_of: Callable[[float], float], label: str) -> str:
     base = HEIGHT - BOTTOM
     texts = "".join(
         f'<text x="{x_of(x):.1f}" y="{base + 16}" text-anchor="middle">{escape(text)}</text>'

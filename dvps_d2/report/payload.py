@@ -8,6 +8,7 @@ PNG as they were.
 from __future__ import annotations
 
 import base64
+import json
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,17 +71,22 @@ def encode_video(
     tracks = scored.tracks
     errors = error_table(tracks, palette.thing_ids)
     head = _head(scored, palette, errors)
-    size = len(str(head))
+    size = _length(head)
     for position, load in enumerate(scored.video.frames):
         frame = encode_frame(load(), tracks, errors, palette.thing_ids, limits.max_side)
         found = tracks.matches[position]
         frame["match"] = {str(row): [other, round(iou, 3)] for row, (other, iou) in found.items()}
-        size += sum(len(value) for value in frame.values() if isinstance(value, str))
+        size += _length(frame) + 1
         if size > room:
             break
         head["frames"].append(frame)
         tell()
     return head, size
+
+
+def _length(content: dict) -> int:
+    """Characters of a part of the page."""
+    return len(json.dumps(content, ensure_ascii=False, separators=(",", ":")))
 
 
 def _head(scored: ScoredVideo, palette: Palette, errors: np.ndarray) -> dict:

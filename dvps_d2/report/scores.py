@@ -12,6 +12,7 @@ import numpy as np
 from dvps_d2.metrics import (
     ClassSet,
     Counts,
+    FrameTable,
     LabelMap,
     Listing,
     Protocol,
@@ -125,7 +126,7 @@ def worst_first(scored: Sequence[ScoredVideo]) -> list[ScoredVideo]:
     return sorted(scored, key=lambda s: (s.value is None, s.value or 0.0))
 
 
-def _without_truth(frame: ReportFrame):
+def _without_truth(frame: ReportFrame) -> FrameTable:
     nothing = Listing.from_info([])
     empty = LabelMap(np.zeros(frame.pred.ids.shape, np.uint8), nothing)
     return frame_table(empty, frame.pred)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 
 from dvps_d2.metrics import ClassSet
@@ -151,7 +151,7 @@ def score_charts(result: dict) -> list[str]:
     ]
 
 
-def _known(points) -> list[tuple[float, float]]:
+def _known(points: Iterable[tuple[float, float | None]]) -> list[tuple[float, float]]:
     return [(x, 100 * y) for x, y in points if y is not None]
 
 

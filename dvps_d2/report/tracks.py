@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dvps_d2.metrics import FrameTable
-from dvps_d2.metrics.tables import HIDDEN, REGULAR, VOID
+from dvps_d2.metrics.tables import HIDDEN, REGULAR, VOID, Segments
 from dvps_d2.metrics.tubes import MATCH_IOU
 from dvps_d2.report.frames import Key, segment_keys
 
@@ -157,7 +157,7 @@ class _Rows:
     numbers: dict[Key, int] = field(default_factory=dict)
     counted: list[tuple[int, int, int]] = field(default_factory=list)
 
-    def add(self, frame: int, segments, things: frozenset[int]) -> np.ndarray:
+    def add(self, frame: int, segments: Segments, things: frozenset[int]) -> np.ndarray:
         """(N,) rows of a frame's segments."""
         rows = []
         areas = segments.areas.tolist()

@@ -203,8 +203,6 @@ def test_scores_alone(run_folder, by_folders, tmp_path, capsys):
 
 
 def _truth_of(run_folder):
-    from pathlib import Path
-
     from detectron2.data import DatasetCatalog
 
     return Path(DatasetCatalog.get("toy_street_val")[0]["frames"][0]["file_name"]).parent

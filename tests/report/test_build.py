@@ -11,9 +11,9 @@ GOOD = (["AARR", "AARR"], ["aaRR", "aaRR"])
 BAD = (["AARR", "AARR"], ["RRaa", "RRbb"])
 
 
-def write(path, videos, protocol, **settings):
+def write(path, drawn, protocol, **settings):
     settings = ReportSettings(**{"title": "toy", "dataset": "drawings", **settings})
-    return write_report(path, videos, protocol, CLASSES, COLORS, settings, quiet=True)
+    return write_report(path, drawn, protocol, CLASSES, COLORS, settings, quiet=True)
 
 
 def embedded(html):

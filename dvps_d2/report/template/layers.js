@@ -9,6 +9,7 @@ const ERRORS = [
   { name: "wrong class", color: [190, 90, 230] },
   { name: "wrong track", color: [40, 190, 240] },
 ];
+const RIGHT_ALPHA = 120; // what is right lets the picture through
 const NOTHING = [46, 46, 51];
 const DEPTH_ERROR_SPAN = 0.5; // relative error of the strongest colour
 
@@ -51,7 +52,7 @@ const LAYERS = {
     muted: true,
     outlines: true,
     paint(frame, video) {
-      const words = ERRORS.map((error) => word(error.color));
+      const words = ERRORS.map(({ color }, kind) => word(color, kind === RIGHT ? RIGHT_ALPHA : 255));
       const columns = video.pred.length;
       return (i) => words[video.errors[frame.truth[i] * columns + frame.pred[i]]];
     },
