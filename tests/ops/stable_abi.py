@@ -25,7 +25,7 @@ setup(name="ops", packages=[], ext_modules=build.extension_modules(), cmdclass=b
 """
 CHECK = """
 import torch
-from dvps_d2.ops import active_path, extension, ms_deform_attn, reference
+from dvps_d2.ops import active_path, extension, ms_deform_attn, panoptic_merge, reference
 assert active_path("cpu") == "compiled"
 torch.manual_seed(0)
 shapes = [(7, 9), (3, 4)]
@@ -41,6 +41,9 @@ for dtype, tolerance in ((torch.float32, 1e-5), (torch.bfloat16, 1e-2)):
     for actual, expected in zip(*results):
         error = (actual - expected).abs().max() / expected.abs().max()
         assert error <= tolerance, (dtype, error)
+masks = (torch.randn(3, 2, 6, 8), torch.rand(3), (24, 32), (22, 30), (44, 60))
+for actual, expected in zip(panoptic_merge(*masks), reference.panoptic_merge(*masks)):
+    assert torch.equal(actual, expected)
 print(f"torch {torch.__version__}: {extension.FILE.name} loads and equals the reference")
 """
 

@@ -25,6 +25,15 @@ def test_file_that_does_not_load_is_an_error_at_first_use(tmp_path, monkeypatch)
         assert active_path("cpu") == "reference"
 
 
+def test_file_built_from_older_sources_is_an_error_at_first_use(monkeypatch):
+    if extension.FILE is None:
+        pytest.skip("built without the compiled ops (DVPS_BUILD_OPS=1)")
+    monkeypatch.setattr(extension, "_OPS", (*extension._OPS, "not_yet_written"))
+    monkeypatch.setattr(extension, "FAILURE", extension._load(extension.FILE))
+    with use_path("auto"), pytest.raises(RuntimeError, match="older sources.*no not_yet_written"):
+        active_path("cpu")
+
+
 def test_compiled_path_without_a_build_is_an_error(monkeypatch):
     monkeypatch.setattr(extension, "FILE", None)
     monkeypatch.setattr(extension, "has_kernel", lambda device_type: False)
@@ -72,5 +81,5 @@ def test_forced_cuda_without_a_toolkit_fails_and_says_so(monkeypatch):
 @pytest.mark.parametrize("cuda", [False, True])
 def test_every_source_file_is_built(cuda):
     files = {Path(file).name for file in build.sources(cuda)}
-    assert {"library.cpp", "ms_deform_attn.cpp", "kernels_avx2.cpp"} <= files
+    assert {"library.cpp", "ms_deform_attn.cpp", "panoptic_merge.cpp", "kernels_avx2.cpp"} <= files
     assert any(file.endswith(".cu") for file in files) == cuda
