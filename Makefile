@@ -2,6 +2,7 @@
 # make doctor  what is installed, whether it fits, and what to do about what is wrong
 # make demo    from a clone to a trained, scored and visible result in minutes, on a CPU
 # make test    the test suite          make lint    formatting, lint, types
+# make docs    the documentation, in build/site; warnings are errors
 # make bench   the benchmarks (ratios, each side measured in one process)
 #
 # DETECTRON2=official           the official Detectron2 from GitHub, in .venv-official
@@ -38,7 +39,7 @@ DEV_STAMP := $(STAMP)-dev
 # The compiled op is built where there is a C++ compiler; without one the plain PyTorch path runs.
 DVPS_BUILD_OPS ?= $(if $(shell command -v c++ || command -v g++),1,0)
 
-.PHONY: setup doctor test demo lint bench clean
+.PHONY: setup doctor test demo lint docs bench clean
 setup: $(STAMP)
 
 $(STAMP): setup.py pyproject.toml embedded/setup.py $(wildcard dvps_d2/ops/build.py dvps_d2/ops/csrc/*/* dvps_d2/ops/csrc/*)
@@ -76,6 +77,15 @@ lint: $(DEV_STAMP)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+
+# Two pages come from the code and are written anew.
+docs: $(STAMP)-docs
+	$(RUN) docs/generate.py
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
+
+$(STAMP)-docs: $(STAMP)
+	$(PIP) $(foreach package,$(shell $(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['docs'])"),"$(package)")
+	@touch $@
 
 bench: setup
 	@for script in benchmarks/*.py; do echo "== $$script"; $(RUN) $$script || exit 1; done
