@@ -196,9 +196,9 @@ class BoxPipeline(nn.Module):
         tube, fused = self.fusion(tracks, clip, state.fusion)
         return tube, StreamState(seen, identities, None, fused)
 
-    def finish(self, state: StreamState) -> Iterator[PanopticTube]:
+    def finish(self, state: StreamState) -> Generator[PanopticTube, None, Any]:
         """Nothing is left: every frame was told when it came."""
-        return self.fusion.finish(state.fusion)
+        return (yield from self.fusion.finish(state.fusion))
 
     def supervise(
         self,

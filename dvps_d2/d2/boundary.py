@@ -144,7 +144,7 @@ def describe_image(
         a pixel and 0 for the others; ``instances`` with ``pred_masks``, ``pred_classes`` and
         ``scores``.
     """
-    image = {key: frame[key] for key in ("panoptic_seg", "depth") if key in frame}
+    image: dict[str, Any] = {k: frame[k] for k in ("panoptic_seg", "depth") if k in frame}
     if "semantic_map" in frame:
         one_hot = F.one_hot(frame["semantic_map"].long(), num_classes)
         image["sem_seg"] = one_hot.permute(2, 0, 1).float()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,13 +73,13 @@ class Ending:
     """The last frames of a video, and what is said of it as a whole once they have been read.
 
     Args:
-        tubes: gives the frames' tubes; what it returns, if it is a generator, is the rest.
+        tubes: gives the frames' tubes; what it returns in the end is said of the whole video.
 
     Attributes:
         said: what ``tubes`` returned; None before its end.
     """
 
-    def __init__(self, tubes: Iterable[PanopticTube]) -> None:
+    def __init__(self, tubes: Generator[PanopticTube, None, Any]) -> None:
         self._tubes = tubes
         self._read = False
         self.said: Any = None
