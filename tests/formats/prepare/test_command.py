@@ -1,8 +1,13 @@
+import shutil
+
 import numpy as np
 import pytest
 
+from dvps_d2.formats import READERS
 from dvps_d2.formats.png import write_depth_png, write_png
 from dvps_d2.formats.prepare.command import PREPARATIONS, main
+from dvps_d2.street import StreetConfig
+from dvps_d2.street.layouts import LAYOUTS, StreetTree
 
 
 @pytest.fixture
@@ -41,3 +46,28 @@ def test_help_shows_the_description(name, capsys):
     out = capsys.readouterr().out
     assert "The description of this one." in out
     assert "--check" in out
+
+
+def test_a_raw_street_is_prepared_in_part_in_parallel_and_once(tmp_path, capsys):
+    """One video of two; two processes write what one does; the second time nothing is done."""
+    street = StreetTree(tmp_path / "0", LAYOUTS["viper_raw"])
+    for index in range(2):
+        street.write_video(StreetConfig(height=16, width=32, frames=2), "val", index, 0)
+    shutil.copytree(tmp_path / "0", tmp_path / "2")
+    made = {}
+    for workers in (0, 2):
+        root = tmp_path / str(workers)
+        command = ["--root", str(root), "--splits", "val", "--workers", str(workers)]
+        assert main("viper", "text", [*command, "--subset", "1"]) == 0
+        files = [*root.glob("val_day/**/*.*"), *root.glob("*.json")]
+        made[workers] = {path.relative_to(root): path.read_bytes() for path in files}
+        assert "VIPER" in capsys.readouterr().err  # the progress bar
+        (record,) = READERS["viper"].load_records(root, "val")
+        assert (record["video_id"], len(record["frames"])) == ("001", 2)
+    assert made[0] == made[2]
+    assert len(made[0]) == 2 + 2 + 1
+    labels = {path: path.stat().st_mtime_ns for path in files if path.suffix == ".png"}
+    assert main("viper", "text", command) == 0
+    assert {path: path.stat().st_mtime_ns for path in labels} == labels
+    assert len(READERS["viper"].load_records(root, "val")) == 2
+    assert main("viper", "text", [*command, "--check"]) == 0

@@ -53,7 +53,8 @@ from dvps_d2.formats.files import write_json
 from dvps_d2.formats.prepare.work import Piece, run_pieces
 
 def work(root, number):
-    time.sleep(0.01)
+    while number == 60 and not (Path(root) / "go").exists():
+        time.sleep(0.01)  # here it will be killed
     write_json(Path(root) / "out" / f"{number}.json", [number])
     return number
 
@@ -67,14 +68,15 @@ def test_a_killed_run_goes_on_and_loses_nothing(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     command = [sys.executable, "-c", SLOW, str(tmp_path)]
     killed = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 30
-    while not (tmp_path / "out" / "10.json").exists():
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "out" / "59.json").exists():
         assert time.monotonic() < deadline
         time.sleep(0.005)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     before = {p.name: p.stat().st_mtime_ns for p in (tmp_path / ".prepared").glob("*.json")}
-    assert 10 <= len(before) < 120
+    assert 59 <= len(before) <= 60
+    (tmp_path / "go").touch()
     half_written = tmp_path / "out" / f".7.{killed.pid}.part.json"  # as a kill may leave it
     half_written.write_text("half")
     in_progress = tmp_path / "out" / f".7.{os.getpid()}.part.json"
