@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -28,16 +28,17 @@ def start_heads(model: nn.Module, report: Any) -> None:
         model: has ``pipeline`` and ``trained``, the name of a stage; has just loaded a state.
         report: its missing (and unexpected) keys, published names.
     """
-    stage = model.pipeline.get_submodule(model.trained)
-    source = model.pipeline.get_submodule(BEFORE[model.trained])
+    name = cast(str, model.trained)
+    pipeline = cast(nn.Module, model.pipeline)
+    stage, source = pipeline.get_submodule(name), pipeline.get_submodule(BEFORE[name])
     missing = set(report.missing_keys)
-    if not _keys(model.trained, stage) <= missing or _keys(BEFORE[model.trained], source) & missing:
+    if not _keys(name, stage) <= missing or _keys(BEFORE[name], source) & missing:
         return
-    copied = [name for name in HEADS if _copy(getattr(source, name, None), getattr(stage, name))]
+    copied = [head for head in HEADS if _copy(getattr(source, head, None), getattr(stage, head))]
     logger.info(
         "The weights have no %s: its %s start as copies of those of the stage before "
         "(MODEL.TRACKER.COPY_HEADS)",
-        model.trained,
+        name,
         ", ".join(copied),
     )
 
