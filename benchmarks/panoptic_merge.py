@@ -4,7 +4,7 @@
 
 A tube of 8 frames at 720x1280 from masks on a grid of stride 4, with 20 and with 100 masks that
 compete. The other side, ``dvps_d2.ops.reference.panoptic_merge``, resizes all masks, crops them,
-takes the sigmoid, compares, and counts, as the published video models do; it needs up to 7 GB.
+takes the sigmoid, compares, and counts, as the published video models do; it needs up to 10 GB.
 Inputs are smooth blobs that overlap: random logits on a coarse grid, enlarged. Both sides run in
 this process, in turns, on one thread unless asked otherwise; ratios are medians over rounds of CPU
 seconds (one round where it is no ``speed``), with wall time beside them. Keys:
@@ -94,8 +94,8 @@ def _status(file: str, key: str) -> int:
 
 
 def check_memory(masks: int, frames: int) -> None:
-    """Refuse to start what would not fit: the plain side holds two sets of full-size masks."""
-    needed = 2.4 * 4 * masks * frames * 736 * 1280
+    """Refuse to start what would not fit: the plain side holds about three sets of full-size masks."""
+    needed = 3.3 * 4 * masks * frames * 736 * 1280
     free = _status("/proc/meminfo", "MemAvailable")
     if needed > free:
         raise SystemExit(
