@@ -117,7 +117,12 @@ def analyze(
     )
     tensors = [*model.parameters(), *model.buffers()]
     weights = sum(t.numel() * t.element_size() for t in tensors) / MEBI
-    setting = {"height": size[0], "width": size[1], "frames": frames, "repeat": repeat}
+    setting: dict[str, Any] = {
+        "height": size[0],
+        "width": size[1],
+        "frames": frames,
+        "repeat": repeat,
+    }
     setting |= {"device": str(model.device), "threads": torch.get_num_threads()}
     return Cost(cost, total, weights, peak, setting)
 
@@ -162,10 +167,9 @@ def find_parts(model: nn.Module) -> dict[str, nn.Module]:
             found |= {f"{stage}.{name}": child for name, child in module.named_children()}
         else:
             found[stage] = module
-    if getattr(model, "criterion", None) is not None and any(
-        True for _ in model.criterion.parameters()
-    ):
-        found["criterion (training only)"] = model.criterion
+    criterion = getattr(model, "criterion", None)
+    if isinstance(criterion, nn.Module) and any(True for _ in criterion.parameters()):
+        found["criterion (training only)"] = criterion
     return found
 
 
@@ -193,8 +197,9 @@ def _run(model: nn.Module, item: dict[str, Any]) -> None:
 
 
 def _wait(model: nn.Module) -> None:
-    if model.device.type == "cuda":
-        torch.cuda.synchronize(model.device)
+    device: Any = model.device
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _measure_seconds(
@@ -219,7 +224,7 @@ def _stopwatches(model: nn.Module, parts: dict[str, nn.Module]) -> Iterator[dict
     spent: dict[str, float] = defaultdict(float)
     started: dict[str, float] = {}
     handles = []
-    patched = []
+    patched: list[Any] = []
     for name, part in parts.items():
 
         def begin(module: nn.Module, inputs: Any, name: str = name) -> None:
@@ -232,8 +237,9 @@ def _stopwatches(model: nn.Module, parts: dict[str, nn.Module]) -> Iterator[dict
 
         handles += [part.register_forward_pre_hook(begin), part.register_forward_hook(end)]
         if hasattr(part, "finish"):
-            part.finish = _timed_generator(model, part.finish, name, spent)
-            patched.append(part)
+            whole: Any = part
+            whole.finish = _timed_generator(model, whole.finish, name, spent)
+            patched.append(whole)
     try:
         yield spent
     finally:
@@ -288,7 +294,7 @@ def _resident(key: str) -> int:
 
 def _custom_operators() -> dict[Any, Callable[..., int]]:
     """Formulas for operators that PyTorch's counter does not know."""
-    operators = {}
+    operators: dict[Any, Callable[..., int]] = {}
     if hasattr(torch.ops.dvps_d2, "ms_deform_attn"):
         operators[torch.ops.dvps_d2.ms_deform_attn] = _deform_attention_flops
     if hasattr(torch.ops.torchvision, "deform_conv2d"):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache
 from typing import Any
 
 from detectron2.layers import CNNBlockBase
@@ -41,6 +40,7 @@ PARTS = {
     "tracker": ("tracker",),
     "refiner": ("refiner",),
 }
+_MADE: dict[type[nn.Module], type[nn.Module]] = {}
 
 
 def recompute_activations(model: nn.Module, parts: Sequence[str]) -> int:
@@ -94,12 +94,13 @@ def _outermost(module: nn.Module) -> Iterator[nn.Module]:
         yield from _outermost(child)
 
 
-@cache
 def _recomputing(kind: type[nn.Module]) -> type[nn.Module]:
     """A subclass, so that copies of a module and the names of its parameters stay what they are."""
     if issubclass(kind, _Recomputing):
         return kind
-    return type(f"Recomputing{kind.__name__}", (_Recomputing, kind), {})
+    if kind not in _MADE:
+        _MADE[kind] = type(f"Recomputing{kind.__name__}", (_Recomputing, kind), {})
+    return _MADE[kind]
 
 
 class _Recomputing(nn.Module):

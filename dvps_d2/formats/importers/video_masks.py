@@ -220,7 +220,7 @@ def import_video(
                 f"{size[1]}x{size[0]}; frames of a video must have one size"
             )
         size = frame.size
-        image = {"id": frame.name, "file_name": frame.file_name}
+        image: dict[str, Any] = {"id": frame.name, "file_name": frame.file_name}
         if frame.number is not None:
             image["frame_id"] = frame.number
         if frame.stem in job["depth"]:
@@ -282,7 +282,7 @@ def _image_frames(
 def _film_frames(
     target: ImportTarget, video: str, path: Path, job: Mapping[str, Any], read_video: FrameSource
 ) -> Iterator[_Frame]:
-    stem_of = {}
+    stem_of: dict[int, str] = {}
     for stem, mask in job["masks"].items():
         match = re.search(r"(\d+)$", stem)
         if match is None:
