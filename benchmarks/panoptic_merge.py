@@ -94,7 +94,7 @@ def _status(file: str, key: str) -> int:
 
 
 def check_memory(masks: int, frames: int) -> None:
-    """Refuse to start what would not fit: the plain side holds about three sets of full-size masks."""
+    """Refuse what would not fit: the plain side holds three sets of full-size masks."""
     needed = 3.3 * 4 * masks * frames * 736 * 1280
     free = _status("/proc/meminfo", "MemAvailable")
     if needed > free:
