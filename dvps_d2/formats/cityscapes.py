@@ -89,7 +89,7 @@ class Cityscapes:
         labels = sorted(folder.glob("*/*.png"))
         found = [(path, match) for path in labels if (match := NAME.fullmatch(path.name))]
         if not found:
-            raise tree_error("Cityscapes", root, EXPECTED)
+            raise tree_error("Cityscapes", Path(root), EXPECTED)
         records = [self._record(Path(root), split, path, match) for path, match in found]
         alone = [r["video_id"] for r in records if r["frames"][0]["labelled"]]
         if alone:
