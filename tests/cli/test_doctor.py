@@ -197,7 +197,9 @@ def test_opencv(versions, fails):
 
 def test_pyav_is_optional(versions):
     versions(av=None)
-    assert only(packages.check_pyav()).state == "note"
+    found = only(packages.check_pyav())
+    assert found.state == "note"
+    assert "MPEG-4 by OpenCV" in found.text
 
 
 def test_compiler(monkeypatch, tmp_path):

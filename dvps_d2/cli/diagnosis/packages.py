@@ -217,10 +217,10 @@ def check_opencv() -> list[Finding]:
 
 
 def check_pyav() -> list[Finding]:
-    """PyAV, for video files; optional."""
+    """PyAV, for films in H.264; optional, because OpenCV reads videos and writes MPEG-4."""
     version = installed_version("av")
     failure = import_failure("av") if version else "not installed"
     if failure:
-        text = f"no video files in or out: {failure}"
-        return [Finding("PyAV", NOTE, text, "`pip install av`; folders of frames need nothing")]
+        text = f"films are MPEG-4 by OpenCV, which few browsers play: {failure}"
+        return [Finding("PyAV", NOTE, text, "`pip install av` for films in H.264")]
     return [Finding("PyAV", OK, version)]
