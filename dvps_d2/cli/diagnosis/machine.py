@@ -143,7 +143,8 @@ def check_datasets(root: Path | None = None) -> list[Finding]:
             text = f"DETECTRON2_DATASETS={asked} is no folder"
             return [Finding("datasets", PROBLEM, text, "point it at the folder of your datasets")]
         text = f"no folder {root} here"
-        return [Finding("datasets", NOTE, text, "export DETECTRON2_DATASETS=<folder>")]
+        remedy = f"{make}, or export DETECTRON2_DATASETS=<folder>"
+        return [Finding("datasets", NOTE, text, remedy)]
     if any(installed_version(name) is None for name in ("numpy", "Pillow")):
         return []  # told as missing requirements
     from dvps_d2.formats import READERS
