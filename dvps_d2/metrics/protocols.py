@@ -55,6 +55,8 @@ class Protocol:
             what ``mean_over`` and ``left_out`` say.
         left_out: classes that enter no average.
         min_truth_pixels: smaller truth tubes are not matched and not missed; 0 = no limit.
+        empty_is_missed: truth that is listed without any pixel is missed, although it is smaller
+            than ``min_truth_pixels``.
         last_crowd_only: only the last listed crowd region of a class excuses predictions.
         epsilon: added to the denominators.
         nan_without_tp: a counted class without a true positive makes the averages undefined,
@@ -86,6 +88,7 @@ class Protocol:
     eval_classes: tuple[int, ...] | None = None
     left_out: tuple[int, ...] = ()
     min_truth_pixels: int = 0
+    empty_is_missed: bool = False
     last_crowd_only: bool = False
     epsilon: float = 0.0
     nan_without_tp: bool = False
@@ -176,6 +179,7 @@ PROTOCOLS: dict[str, Protocol] = {
             windows=(1, 5, 10, 15),
             left_out=(11,),
             min_truth_pixels=32 * 32,
+            published={"last_crowd_only": True, "empty_is_missed": True},
         ),
         replace(
             _VPS,

@@ -30,7 +30,6 @@ class Segments:
             class; ``HIDDEN`` is not matched and excuses predictions of any class; ``UNLISTED``
             has pixels but no entry in this frame's list, so its class is -1, and it belongs to
             the tube of its id when another frame lists it.
-        spare_areas: (N,) int64 or None, areas of tubes that have no pixel in a whole window.
     """
 
     ids: np.ndarray
@@ -38,11 +37,9 @@ class Segments:
     tracks: np.ndarray
     areas: np.ndarray
     roles: np.ndarray
-    spare_areas: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        lengths = {name: len(value) for name, value in fields.items() if value is not None}
+        lengths = {name: len(getattr(self, name)) for name in self.__dataclass_fields__}
         if len(set(lengths.values())) != 1:
             raise ValueError(f"all fields of Segments must have one length, got {lengths}")
 
@@ -176,8 +173,6 @@ class Listing:
         strict: raise when list and pixels disagree. Otherwise pixels without an entry become
             segments of the role ``UNLISTED``, and entries without pixels stay.
         num_classes: classes outside 0..num_classes - 1 are an error; None = accept all.
-        spare_areas: (N,) int64 areas of tubes without a pixel, or None = 0. A published script
-            decides by them whether such truth is too small to be missed.
     """
 
     ids: np.ndarray
@@ -186,7 +181,6 @@ class Listing:
     areas: np.ndarray | None = None
     strict: bool = True
     num_classes: int | None = None
-    spare_areas: np.ndarray | None = None
 
     @classmethod
     def from_info(
@@ -238,7 +232,6 @@ class Listing:
             every,
             np.append(areas, more),
             np.append(roles, np.full(len(more), UNLISTED, np.int8)),
-            None if self.spare_areas is None else np.append(self.spare_areas, 0 * more),
         )
         return segments, rows
 

@@ -107,7 +107,12 @@ class WindowCounter:
         self._kept.clear()
 
     def _match(self, window: _Window) -> TubeCounts:
-        return match_tubes(window, self.num_classes, self.protocol.min_truth_pixels)
+        return match_tubes(
+            window,
+            self.num_classes,
+            self.protocol.min_truth_pixels,
+            empty_is_missed=self.protocol.empty_is_missed,
+        )
 
 
 def kept_pixels(pixels: np.ndarray, protocol: Protocol) -> np.ndarray:
@@ -131,11 +136,14 @@ def kept_pixels(pixels: np.ndarray, protocol: Protocol) -> np.ndarray:
     return np.cumsum(pixels, axis=1)[:, last]
 
 
-def match_tubes(window: _Window, num_classes: int, min_truth_pixels: int = 0) -> TubeCounts:
+def match_tubes(
+    window: _Window, num_classes: int, min_truth_pixels: int = 0, *, empty_is_missed: bool = False
+) -> TubeCounts:
     """Count true positives, false positives and misses of one window.
 
     Truth void leaves the union; a false positive with more than half of its pixels on void or on
-    crowd of its class does not count; crowd and too small truth is neither matched nor missed.
+    crowd of its class does not count; crowd and too small truth is neither matched nor missed, but
+    with ``empty_is_missed`` truth that is listed without any pixel is missed.
 
     Returns:
         (D, K) counts.
@@ -149,7 +157,9 @@ def match_tubes(window: _Window, num_classes: int, min_truth_pixels: int = 0) ->
     pred_area = _sum_rows(overlap, pred, len(window.pred_class))
     on_void = truth == VOID
     void_area = _sum_rows(overlap[on_void], pred[on_void], len(window.pred_class))
-    countable = (window.truth_role == REGULAR) & (window.truth_area >= min_truth_pixels)
+    regular = window.truth_role == REGULAR
+    countable = regular & (window.truth_area >= min_truth_pixels)
+    missable = countable | (regular & (window.truth_area == 0)) if empty_is_missed else countable
 
     both = (truth >= 0) & (pred >= 0)
     t, p, inter = truth[both], pred[both], overlap[both]
@@ -173,7 +183,7 @@ def match_tubes(window: _Window, num_classes: int, min_truth_pixels: int = 0) ->
     found[t[pair], depth] = True
     used[p[pair], depth] = True
     false = (pred_area > 0) & ~used & (excused <= EXCUSED_SHARE * pred_area)
-    missed = countable[:, None] & ~found
+    missed = missable[:, None] & ~found
     classes = window.truth_class[t]
     return TubeCounts(
         _by_class(np.where(hit, iou, 0.0), classes, num_classes),
@@ -236,11 +246,6 @@ class _Side:
         self.classes = np.concatenate([segments.class_ids for segments in frames])
         self.areas = np.concatenate([segments.areas for segments in frames])
         self.roles = np.concatenate([segments.roles for segments in frames])
-        self.spare = None
-        if any(segments.spare_areas is not None for segments in frames):
-            self.spare = np.concatenate(
-                [s.areas * 0 if s.spare_areas is None else s.spare_areas for s in frames]
-            )
         distinct, self.tube = np.unique(ids, return_inverse=True)
         self.count = len(distinct)
 
@@ -264,9 +269,6 @@ class _Side:
         classes[tube[listed]] = self.classes[:end][listed]
         roles[tube[listed]] = self.roles[:end][listed]
         areas = np.bincount(tube, weights=self.areas[:end], minlength=self.count)
-        if self.spare is not None:
-            spare = np.bincount(tube, weights=self.spare[:end], minlength=self.count)
-            areas = np.where(areas > 0, areas, spare)
         return classes, areas, roles
 
     def crowd_excuses(self, length: int, last_only: bool) -> np.ndarray:

@@ -147,7 +147,8 @@ def test_viper_videos_are_cut_where_equal_parts_would_end(make):
     assert counts(submission.result()["vpq"]["4"], CAR) == (4, 0, 0)  # 2 windows of 2 cars
 
 
-def test_viper_truth_without_pixels_is_missed_when_its_list_says_that_it_is_large(make):
+def test_viper_truth_without_pixels_is_missed_however_small_its_list_calls_it(make):
+    """The script looks for small truth in the pixels: what has none is not small."""
     submission = make.viper({"001": [0] * 2})
 
     def add(entries):
@@ -158,8 +159,36 @@ def test_viper_truth_without_pixels_is_missed_when_its_list_says_that_it_is_larg
 
     annotations(submission, submission.truth_json, add)
     result = score(submission, "viper", "--windows", "1,2")
-    assert counts(result["vpq"]["1"], CAR) == (4, 0, 1)
+    assert counts(result["vpq"]["1"], CAR) == (4, 0, 2)
     assert counts(result["vpq"]["2"], CAR) == (2, 0, 1)
+
+
+def test_viper_small_truth_is_missed_where_the_pixels_of_another_frame_meet_its_list(make):
+    """The first PNG is gone: the second list, with a small A, meets the pixels of the third."""
+    submission = make.viper({"001": [0] * 3})
+    drawing = "SSSS/BBBB/BBBB/RRR."  # without A
+    make.write_ids(truth_pngs(submission)[2], drawing, 16)
+
+    def shrink(entries):
+        listed = {info["id"]: info for info in entries[1]["segments_info"]}
+        listed[ord("A")]["area"] = 500
+
+    annotations(submission, submission.truth_json, shrink)
+    truth_pngs(submission)[0].unlink()
+    result = score(submission, "viper", "--windows", "1")
+    # Truth 2 fits prediction 1. B of truth 3 has 2048 px, of which either car covers half: no
+    # match, so B and A, which has no pixel, are missed.
+    assert counts(result["vpq"]["1"], CAR) == (2, 2, 2)
+
+
+def test_viper_window_without_any_truth_stops_the_script(make, capsys, caplog):
+    submission = make.viper({"001": [0] * 4})
+    for path in truth_pngs(submission)[-2:]:
+        path.unlink()
+    assert score(submission, "viper", "--windows", "1,3")["frames"] == 2
+    assert main(["score", "viper", *submission.args("--as-published", "--windows", "1,2")]) == 1
+    assert "no readable truth for its last 2 frames" in caplog.text
+    assert "001_00002.png does not exist" in capsys.readouterr().err
 
 
 # --- VIPSeg ------------------------------------------------------------------------------------

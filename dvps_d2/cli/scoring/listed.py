@@ -51,10 +51,8 @@ class ListedReader:
 
     def truth(self, side: Side) -> LabelMap:
         """Decode a label map of the truth."""
-        listed = side.segments[:, 3]
-        areas = listed if self.json_areas else None
-        spare = listed if self.script and not self.json_areas else None
-        return self._read(side, areas, slot=0, strict=not self.script, spare=spare)
+        areas = side.segments[:, 3] if self.json_areas else None
+        return self._read(side, areas, slot=0, strict=not self.script)
 
     def pred(self, side: Side) -> LabelMap:
         """Decode a predicted label map."""
@@ -67,7 +65,6 @@ class ListedReader:
         *,
         slot: int,
         strict: bool,
-        spare: np.ndarray | None = None,
     ) -> LabelMap:
         ids, classes, crowd, _ = side.segments.T
         unknown = [i for i, c in enumerate(classes) if int(c) not in self.categories]
@@ -76,7 +73,7 @@ class ListedReader:
                 f"{side.panoptic[0]}: segment {ids[unknown[0]]} has the unknown class "
                 f"{classes[unknown[0]]}; the truth JSON has {_span(self.categories)}"
             )
-        listing = Listing(ids, classes, crowd == 1, areas, strict, spare_areas=spare)
+        listing = Listing(ids, classes, crowd == 1, areas, strict)
         return LabelMap(read_rgb_ids(side.panoptic[0], slot), listing, OPAQUE)
 
 
@@ -93,6 +90,9 @@ class ListedLayout:
         script_sorts: the published script takes the truth PNGs in the order of their names.
         script_drops: the published script passes truth PNGs over that it cannot read, without a
             word, and cuts the list of PNGs and that of the annotations into videos separately.
+            Not reproduced: for windows of one frame it cuts both into as many parts as the
+            machine has processors, so its own result differs between machines where truth was
+            passed over; here they are cut into videos.
     """
 
     read_truth: Callable[..., Truth]

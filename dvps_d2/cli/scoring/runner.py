@@ -11,7 +11,15 @@ from dataclasses import dataclass
 
 import cv2
 
-from dvps_d2.cli.scoring.files import NOTHING, Dataset, Frame, Problems, Reader, ScriptStopsError
+from dvps_d2.cli.scoring.files import (
+    NOTHING,
+    Dataset,
+    Frame,
+    Problems,
+    Reader,
+    ScriptStopsError,
+    Video,
+)
 from dvps_d2.cli.scoring.png import read_grey16
 from dvps_d2.metrics import Counts, FrameCounts, OverlapError, Protocol, VideoCounter, count_frame
 
@@ -47,11 +55,12 @@ def count_dataset(
         One entry per video with at least one scored frame.
 
     Raises:
-        ScriptStopsError: scored as published, on truth areas on which the script stops.
+        ScriptStopsError: scored as published, on truth on which the script stops.
     """
     scores = []
     with _counted_frames(dataset, protocol, workers) as outcomes:
         for video in dataset.videos:
+            _check_windows(video, protocol)
             counter = VideoCounter(protocol, dataset.classes)
             for frame in video.frames:
                 if frame is NOTHING:
@@ -67,6 +76,17 @@ def count_dataset(
             if counter.frames:
                 scores.append(VideoScore(video.video_id, counter.counts()))
     return scores
+
+
+def _check_windows(video: Video, protocol: Protocol) -> None:
+    """Published scripts shorten a window whose truth runs out, but stop at one without any."""
+    without = sum(frame is NOTHING for frame in video.frames)
+    for length in protocol.windows:
+        if 1 < length <= without:
+            raise ScriptStopsError(
+                f"video {video.video_id} has no readable truth for its last {without} frames, "
+                f"which are a whole window of {length}"
+            )
 
 
 def _add(counter: VideoCounter, counts: FrameCounts, video_id: str) -> None:
