@@ -123,7 +123,9 @@ def test_features_wait_where_they_are_told_to(store, tolerance):
 
 
 def test_another_store_is_refused():
-    with pytest.raises(ValueError, match="store must be one of full, half, disk, recompute, got 'attic'"):
+    with pytest.raises(
+        ValueError, match="store must be one of full, half, disk, recompute, got 'attic'"
+    ):
         keep_features(wave((1, 2)), "attic")
 
 
