@@ -7,7 +7,7 @@ from typing import Any
 from detectron2.checkpoint import DetectionCheckpointer
 from torch import nn
 
-from dvps_d2.d2.weight_files import read_checkpoint
+from dvps_d2.d2.weight_files import UNREADABLE, describe, read_checkpoint
 
 SHOWN = 3  # keys named in an error
 
@@ -35,7 +35,8 @@ class ModelCheckpointer(DetectionCheckpointer):
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: the file is of another architecture (see ``complete``).
+            ValueError: the file is of another architecture (see ``complete``), damaged, or no
+                checkpoint at all.
         """
         self._path = path
         try:
@@ -50,7 +51,14 @@ class ModelCheckpointer(DetectionCheckpointer):
     def _load_file(self, filename: str) -> dict[str, Any]:
         if filename.endswith(".safetensors"):
             return read_checkpoint(filename)
-        return super()._load_file(filename)
+        try:
+            return super()._load_file(filename)
+        except NotImplementedError:  # a kind of file that Detectron2 does not read
+            raise
+        except UNREADABLE as error:
+            raise ValueError(
+                f"{filename} is not a checkpoint, or only a part of one: {describe(error)}"
+            ) from error
 
     def _load_model(self, checkpoint: Any) -> Any:
         report = super()._load_model(checkpoint)

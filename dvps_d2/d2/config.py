@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from detectron2.config import CfgNode as CN
 from detectron2.config import get_cfg
 from detectron2.projects.deeplab import add_deeplab_config
@@ -47,7 +48,7 @@ def load_config(config_file: str | Path, overrides: Sequence[Any] = ()) -> CN:
     add_dvps_config(cfg)
     try:
         cfg.merge_from_file(str(config_file))
-    except (KeyError, ValueError) as error:  # yacs: unknown key, other type
+    except (KeyError, ValueError, yaml.YAMLError) as error:  # yacs: unknown key, other type
         raise ValueError(f"{config_file}: {error}") from error
     try:
         cfg.merge_from_list(list(overrides))

@@ -15,6 +15,16 @@ from torch import Tensor
 # Where a checkpoint of some code base keeps its weights.
 WEIGHT_ENTRIES = ("model", "state_dict")
 
+# What reading a file of something else, or a damaged one, can end in: pickle promises nothing.
+UNREADABLE = (
+    pickle.UnpicklingError,
+    EOFError,
+    RuntimeError,  # PyTorch's, about its zip files
+    AttributeError,
+    ImportError,
+    LookupError,
+)
+
 _CONTAINERS = {
     ("collections", "OrderedDict"): collections.OrderedDict,
     ("numpy", "dtype"): np.dtype,
@@ -61,8 +71,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{path} does not exist")
     try:
         content = _READERS.get(path.suffix, _read_torch)(path)
-    except pickle.UnpicklingError as error:
-        raise ValueError(f"{path} is not a plain file of weights: {error}") from error
+    except UNREADABLE as error:
+        raise ValueError(f"{path} is not a plain file of weights: {describe(error)}") from error
     entry = next((name for name in WEIGHT_ENTRIES if name in content), None)
     rest = dict(content) if entry else {}
     weights = rest.pop(entry) if entry else content
@@ -74,6 +84,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not tensors:
         raise ValueError(f"{path} holds no weights; it has the entries {sorted(map(str, content))}")
     return {**rest, "model": tensors}
+
+
+def describe(error: BaseException) -> str:
+    """An error of `UNREADABLE` in one line: the number in a KeyError alone says nothing."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
 def write_safetensors(weights: Mapping[str, Tensor], path: str | Path) -> None:

@@ -138,3 +138,12 @@ def test_bad_arguments_are_named(arguments, message, code, capsys, tmp_path):
     common = ["--dataset", "toy_street_val", "--out", str(tmp_path)]
     assert main(["predict", *common, *arguments]) == code
     assert message in capsys.readouterr().err
+
+
+def test_a_config_that_is_no_yaml_is_named(tmp_path, capsys):
+    config = tmp_path / "torn.yaml"
+    config.write_text("MODEL: [1\n")
+    common = ["--dataset", "toy_street_val", "--out", str(tmp_path)]
+    assert main(["predict", *common, "--config-file", str(config)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"dvps predict: {config}: while parsing a flow sequence")

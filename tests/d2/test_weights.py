@@ -272,3 +272,14 @@ def test_convert_weights_names_bad_input(tmp_path, capsys):
     assert "nowhere.pth does not exist" in capsys.readouterr().err
     assert main(["convert-weights", "nowhere.pth", "out.pth"]) == 1
     assert "out.pth must end in .safetensors" in capsys.readouterr().err
+    (tmp_path / "text.pth").write_text("hello\n")
+    assert main(["convert-weights", str(tmp_path / "text.pth"), "out.safetensors"]) == 1
+    assert "text.pth is not a plain file of weights: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"hello\n", b"", b"PK\x03\x04 cut off"])
+def test_a_file_that_is_no_checkpoint_is_named(content, tmp_path):
+    path = tmp_path / "text.pth"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"text\.pth is not a checkpoint, or only a part of one"):
+        ModelCheckpointer(torch.nn.Linear(1, 1)).load(str(path))

@@ -39,7 +39,8 @@ def check_json(
     try:
         content = read_located_json(path)
     except (FormatError, FileNotFoundError, UnicodeDecodeError) as error:
-        report.add([Finding("error", "json", str(path), str(error))])
+        text = str(error).removeprefix(f"{path}, ")  # the finding names the file already
+        report.add([Finding("error", "json", str(path), text)])
         return report
     report.add(_Schema(path, root).findings(content))
     if not report.has_errors:

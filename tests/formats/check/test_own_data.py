@@ -167,4 +167,6 @@ def test_something_else_than_json(root):
     (root / "own.json").write_text("[1, 2]")
     assert "expected an object at the top" in check_json(root / "own.json").lines()[0]
     (root / "own.json").write_text("{")
-    assert "not valid JSON" in check_json(root / "own.json").lines()[0]
+    first = check_json(root / "own.json").lines()[0]
+    assert "not valid JSON" in first
+    assert first.count("own.json") == 1
