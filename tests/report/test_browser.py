@@ -93,9 +93,12 @@ def frame_name(page):
 
 def shows(page, frame):
     """Wait until a frame is shown."""
-    page.wait_for_function(
-        "text => document.querySelector('#frame-name').textContent === text", arg=f"{frame} / 3"
-    )
+    has_text(page, "#frame-name", f"{frame} / 3")
+
+
+def has_text(page, selector, text):
+    """Wait for a text; Playwright's own wait, as the page allows no code from strings."""
+    playwright.expect(page.locator(selector)).to_have_text(text)
 
 
 def pixel(page, x, y):
@@ -224,18 +227,18 @@ def test_the_timeline_has_a_lane_for_each_track_and_jumps(open_page):
 def test_videos_change_by_click_and_by_key(open_page):
     page = open_page()
     page.click("#videos button:has-text('perfect')")
-    page.wait_for_function("document.querySelector('#video-name').textContent === 'perfect'")
-    assert page.locator("#videos [aria-current=true]").inner_text() == "perfect"
+    has_text(page, "#video-name", "perfect")
+    has_text(page, "#videos [aria-current=true]", "perfect")
     page.locator("h1").click()
     page.locator("body").press("]")
-    page.wait_for_function("document.querySelector('#video-name').textContent === 'unlabelled'")
-    assert page.is_disabled("[data-layer=errors]")
-    assert page.is_disabled("[data-layer=depth]")
+    has_text(page, "#video-name", "unlabelled")
+    playwright.expect(page.locator("[data-layer=errors]")).to_be_disabled()
+    playwright.expect(page.locator("[data-layer=depth]")).to_be_disabled()
     page.locator("body").press("4")
     assert page.get_attribute("[data-layer=segments]", "aria-pressed") == "true"
     page.locator("body").press("[")
-    page.wait_for_function("document.querySelector('#video-name').textContent === 'perfect'")
-    assert "video=perfect" in page.url
+    has_text(page, "#video-name", "perfect")
+    playwright.expect(page).to_have_url(re.compile("video=perfect"))
 
 
 def test_help_opens_and_closes(open_page):
