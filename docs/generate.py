@@ -15,10 +15,9 @@ import re
 import sys
 import tokenize
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
-from dvps_d2.cli import COMMANDS
+from dvps_d2.cli import COMMANDS, load_command
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
@@ -127,7 +126,7 @@ def command_line() -> str:
     ]
     lines += [f"| [`dvps {n}`](#dvps-{n}) | {told} |" for n, (_, told) in sorted(COMMANDS.items())]
     for name in sorted(COMMANDS):
-        parser = parser_of(name)
+        _, parser = load_command(name)
         lines += ["", f"## dvps {name}", "", "```text", _help(parser), "```"]
         for action in parser._actions:
             if isinstance(action, argparse._SubParsersAction):
@@ -139,19 +138,6 @@ def command_line() -> str:
 def _help(parser: argparse.ArgumentParser) -> str:
     text = "\n".join(line.rstrip() for line in parser.format_help().strip().splitlines())
     return re.sub(r"\(\d+ on this machine\)", "", text)
-
-
-def parser_of(name: str) -> argparse.ArgumentParser:
-    """The argument parser of a command."""
-    module_name, summary = COMMANDS[name]
-    module = import_module(module_name)
-    parser = argparse.ArgumentParser(
-        prog=f"dvps {name}",
-        description=module.__doc__ or summary,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    module.add_arguments(parser)
-    return parser
 
 
 PAGES = {"configuration.md": configuration, "command_line.md": command_line}

@@ -68,7 +68,7 @@ def check_dvps(words, command):
         return
     if words[1] == "import-data" and "..." in words:
         return
-    args = parse(generator().parser_of(words[1]), words[2:], command)
+    args = parse(generator().load_command(words[1])[1], words[2:], command)
     options = getattr(args, "options", None) or getattr(args, "opts", None) or ()
     load(getattr(args, "config_file", None), options, command)
 
@@ -87,7 +87,7 @@ def check_python(words, command):
         name = script.stem.removeprefix("prepare_")
         parse(_parser(PREPARATIONS[name], ""), words[2:], command)
     elif words[1] == "datasets/make_street.py":
-        parse(generator().parser_of("make-street"), words[2:], command)
+        parse(generator().load_command("make-street")[1], words[2:], command)
     else:
         told = script.read_text()
         for option in (word for word in words[2:] if word.startswith("--")):
@@ -211,7 +211,7 @@ def test_generated_pages_are_what_the_code_says():
     written = (ROOT / "docs/command_line.md").read_text("utf-8")
     for name in generator().COMMANDS:
         assert f"## dvps {name}\n" in written, "docs/command_line.md is old: run `make docs`"
-        for action in generator().parser_of(name)._actions:
+        for action in generator().load_command(name)[1]._actions:
             for option in action.option_strings:
                 told = f"docs/command_line.md lacks {option} of dvps {name}: run `make docs`"
                 assert option in written, told
@@ -241,8 +241,8 @@ def test_keys_are_those_of_the_config_with_their_comments():
     assert [key for key in new if not documented[key]] == []
 
 
-def test_parser_of_the_generator_is_that_of_the_command():
-    parser = generator().parser_of("score")
+def test_a_loaded_command_brings_its_parser():
+    parser = generator().load_command("score")[1]
     assert isinstance(parser, argparse.ArgumentParser)
     assert parser.prog == "dvps score"
 

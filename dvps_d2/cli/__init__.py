@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from types import ModuleType
 
 # command -> (module, what it does)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -55,14 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     # fvcore, which Detectron2 imports, still uses torch.jit.script; users cannot change that.
     warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
-    module_name, summary = COMMANDS[name]
-    module = import_module(module_name)
-    parser = argparse.ArgumentParser(
-        prog=f"dvps {name}",
-        description=module.__doc__ or summary,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    module.add_arguments(parser)
+    module, parser = load_command(name)
     try:
         args = parser.parse_args(rest)
     except SystemExit as exit_:  # argparse has printed what it has to say
@@ -73,6 +67,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         sys.stderr.write(f"dvps {name}: {error}\n")
         return 1
+
+
+def load_command(name: str) -> tuple[ModuleType, argparse.ArgumentParser]:
+    """The module of a command, imported only now, and its argument parser.
+
+    Raises:
+        KeyError: no command has this name.
+    """
+    module_name, summary = COMMANDS[name]
+    module = import_module(module_name)
+    parser = argparse.ArgumentParser(
+        prog=f"dvps {name}",
+        description=module.__doc__ or summary,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    return module, parser
 
 
 def _usage() -> str:
