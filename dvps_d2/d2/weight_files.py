@@ -92,9 +92,15 @@ def describe(error: BaseException) -> str:
 
 
 def write_safetensors(weights: Mapping[str, Tensor], path: str | Path) -> None:
-    """Write tensors to a file that holds nothing else."""
-    from safetensors.torch import save_file
+    """Write tensors to a file that holds nothing else.
 
+    Raises:
+        ValueError: the package safetensors is not installed.
+    """
+    try:
+        from safetensors.torch import save_file
+    except ModuleNotFoundError as error:
+        raise ValueError("to write .safetensors files, `pip install safetensors`") from error
     save_file({key: tensor.contiguous() for key, tensor in weights.items()}, str(path))
 
 

@@ -1,5 +1,6 @@
 import json
 import pickle
+import sys
 from pathlib import Path
 
 import pytest
@@ -275,6 +276,13 @@ def test_convert_weights_names_bad_input(tmp_path, capsys):
     (tmp_path / "text.pth").write_text("hello\n")
     assert main(["convert-weights", str(tmp_path / "text.pth"), "out.safetensors"]) == 1
     assert "text.pth is not a plain file of weights: " in capsys.readouterr().err
+
+
+def test_convert_weights_says_what_to_install(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    torch.save({"weight": torch.ones(2)}, tmp_path / "w.pth")
+    assert main(["convert-weights", str(tmp_path / "w.pth"), str(tmp_path / "w.safetensors")]) == 1
+    assert "`pip install safetensors`" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"hello\n", b"", b"PK\x03\x04 cut off"])
