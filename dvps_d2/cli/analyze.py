@@ -3,7 +3,8 @@
 examples:
   dvps analyze --config-file configs/experiments/street/mindvps_compact.yaml --size 96 192
   dvps analyze --config-file configs/experiments/vipseg/minvis_R50.yaml --json cost.json
-  dvps analyze --config-file CONFIG --weights output/demo/model_average.pth MODEL.DEVICE cpu
+  dvps analyze --config-file output/demo/config.yaml --weights output/demo/model_average.pth \\
+      MODEL.DEVICE cpu
 
 Inference on one window that is a whole video. A product and a sum are two operations; those of
 element-wise operators, RoI pooling and NMS are not counted. Random frames and weights give few

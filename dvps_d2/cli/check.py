@@ -1,10 +1,10 @@
 """Look a dataset over: tree, counts, every image, label and depth map.
 
 examples:
-  dvps check datasets/cityscapes-dvps
-  dvps check datasets/VIPSeg --dataset vipseg --split val --every 5 --workers 4
+  dvps check datasets/cityscapes-dvps   # needs Cityscapes-DVPS
+  dvps check datasets/VIPSeg --dataset vipseg --split val --every 5 --workers 4   # needs VIPSeg
   dvps check datasets/street --split val --json findings.json --pictures findings
-  dvps check my_data/annotations.json
+  dvps check my_data/train.json
 
 Exit code 0: nothing must be repaired; 1: there are errors (with --strict: or warnings); 2: this is
 no dataset that is known, or the arguments are wrong.

@@ -1,8 +1,11 @@
 """Turn a published checkpoint into a safetensors file with the keys of this package.
 
-dvps convert-weights IN OUT.safetensors
-dvps convert-weights IN OUT.safetensors --things-first vipseg     (DVIS on VIPSeg)
-dvps convert-weights IN OUT.safetensors --config-file CONFIG      (also compare with a model)
+examples:
+  dvps convert-weights output/demo/model_average.pth model.safetensors
+  dvps convert-weights output/demo/model_average.pth model.safetensors \\
+      --config-file output/demo/config.yaml
+  dvps convert-weights dvis.pth dvis.safetensors --things-first vipseg   # needs published weights
+      DVIS on VIPSeg
 
 Models load published files without conversion; this is for files to keep or to share, and for
 class heads whose order differs. It needs Detectron2 and, to write, `pip install dvps_d2[hub]`.

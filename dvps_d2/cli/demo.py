@@ -2,11 +2,14 @@
 
 examples:
   dvps demo street.mp4 --run output/demo
-  dvps demo frames/ --run output/demo --fps 17 --output out --save overlay ids depth
-  dvps demo 'val/000000_*_leftImg8bit.png' --run output/demo --compare datasets/street
-  dvps demo street.mp4 --run output/demo --compare output/other_run
-  dvps demo 0 --config-file configs/experiments/vipseg/minvis_R50.yaml --weights minvis.pth --show
-  dvps demo rtsp://host/stream --run output/demo --show --save none --every 2
+  dvps demo frames/ --run output/demo --fps 17 --output film --save overlay ids depth
+  dvps demo 'datasets/street/video_sequence/val/000000_*_leftImg8bit.png' --run output/demo \\
+      --compare datasets/street
+  dvps demo street.mp4 --run output/demo --compare output/other_run --output side_by_side
+  dvps demo 0 --config-file configs/experiments/vipseg/minvis_R50.yaml --weights minvis.pth \\
+      --show   # needs published weights, a camera and a screen
+  dvps demo rtsp://host/stream --run output/demo \\
+      --show --save none --every 2   # needs a stream and a screen
   dvps demo long.mp4 --run output/demo --start 1:30 --max-frames 200 --resize 720 \\
       --opts INPUT.MIN_SIZE_TEST 480
 

@@ -2,8 +2,8 @@ r"""Bring own data into the JSON and PNGs that training takes.
 
 examples:
   dvps import-data coco-panoptic panoptic_train.json --images images --masks panoptic_train \
-      --out my_data --name train
-  dvps import-data coco-panoptic ann.json --images frames --masks masks --out my_data \
+      --out my_images --name train
+  dvps import-data coco-panoptic ann.json --images frames --masks masks --out my_videos \
       --name train --group "(?P<video>\w+)_(?P<frame>\d+)" --ids tracks
   dvps import-data video-masks garden.mp4 --masks garden_masks --objects objects.json \
       --categories categories.json --out my_data --name train

@@ -3,9 +3,9 @@
 examples:
   dvps predict --run output/demo --dataset street_val --out predictions
   dvps predict --config-file configs/experiments/vipseg/minvis_R50.yaml --weights minvis.pth \\
-      --dataset vipseg_val --out predictions --archive submission.zip
+      --dataset vipseg_val --out vipseg --archive vipseg.zip   # needs VIPSeg, published weights
   dvps score cityscapes_dvps --truth datasets/street/video_sequence/val \\
-      --pred predictions/panoptic --depth-pred predictions/depth
+      --pred predictions/panoptic --depth-pred predictions/depth --classes street
 
 Datasets are looked for below $DETECTRON2_DATASETS (default: datasets). The same command goes on
 after an interruption. KEY VALUE pairs at the end override the config.

@@ -6,7 +6,7 @@ examples:
   dvps report output/demo --predict
       a training run: predicts its test set where that has not been done yet
   dvps report output/demo --videos 8 --output worst_eight.html
-  dvps report output/demo --video 000003 --video 000007
+  dvps report output/demo --video 000000 --video 000001
   dvps report predictions --dataset street_val
       a folder that `dvps predict` wrote, and the registered dataset it belongs to
   dvps report predictions --protocol cityscapes_dvps --truth datasets/street/video_sequence/val \\

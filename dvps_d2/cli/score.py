@@ -1,9 +1,8 @@
 """Score folders of predictions, from any project, against ground truth.
 
-dvps score cityscapes_vps  --truth DIR --truth-json F --pred DIR --pred-json F   (also: viper)
-dvps score vipseg          --truth DIR --truth-json F --pred DIR --pred-json F
-dvps score cityscapes_dvps --truth DIR --pred DIR --depth-pred DIR   (also: semkitti_dvps, _dstq)
-dvps score kitti_step      --truth DIR --pred DIR [--depth-pred DIR]
+  cityscapes_vps, viper, vipseg                  --truth DIR --truth-json F --pred DIR --pred-json F
+  cityscapes_dvps, semkitti_dvps, semkitti_dstq  --truth DIR --pred DIR --depth-pred DIR
+  kitti_step                                     --truth DIR --pred DIR [--depth-pred DIR]
 
 Folders and JSON files are those that the published evaluation scripts take. A PNG of predictions
 holds, in R, G and B:
@@ -13,9 +12,11 @@ holds, in R, G and B:
   kitti_step                      R = class, instance = 256 G + B
 A depth PNG is 16 bit, metres x 256, 0 = none. `dvps predict` writes all of them.
 
-example, on the street:
-  dvps score cityscapes_dvps --truth datasets/street/video_sequence/val --pred output/panoptic \
-      --depth-pred output/depth --classes street
+examples:
+  dvps score cityscapes_dvps --truth datasets/street/video_sequence/val \\
+      --pred predictions/panoptic --depth-pred predictions/depth --classes street
+  dvps score vipseg --truth VIPSeg_720P/panomasksRGB \\
+      --truth-json VIPSeg_720P/panoptic_gt_VIPSeg_val.json --pred vipseg/pan_pred   # needs VIPSeg
 """
 
 from __future__ import annotations

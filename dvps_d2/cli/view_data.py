@@ -2,7 +2,8 @@
 
 examples:
   dvps view-data --config-file configs/experiments/street/mindvps_compact.yaml --out clips.png
-  dvps view-data --config-file CONFIG --out clips.png --clips 4 INPUT.SAMPLING_FRAME_NUM 3 SEED 7
+  dvps view-data --config-file configs/experiments/street/mindvps_compact.yaml --out clips.png \\
+      --clips 2 INPUT.SAMPLING_FRAME_NUM 3 SEED 7
 
 The clips are those that a run of this config begins with (--first N: clip number N on). A colour
 is a track; the same colour in the next row of a clip is the same object. KEY VALUE pairs at the
