@@ -40,7 +40,7 @@ NEEDS = {
 }  # fmt: skip
 # What PyTorch needs to be imported for; dvps_d2.d2 is not, since it looks for data when it is.
 PRELOADED = [
-    *("torch", "torchvision", "torch.distributed.run", "torch.utils.tensorboard", "scipy.optimize"),
+    *("torch", "torchvision", "torch.utils.tensorboard", "scipy.optimize"),
     *("detectron2.engine", "detectron2.evaluation", "detectron2.projects.point_rend", "cv2"),
     *("detectron2.projects.deeplab", "dvps_d2.report", "dvps_d2.visualize", "tests.commands"),
 ]
@@ -279,6 +279,12 @@ def test_command(command, workshop):
     if command.words[0] in ("dvps", "python"):
         for path in workshop.results(outcome.words):
             assert path.exists(), f"{path.relative_to(workshop.folder)} is not there: {told}"
+
+
+@pytest.mark.parametrize("text", [c.text for c in COMMANDS if c.text.endswith(" --predict")])
+def test_a_report_agrees_with_the_evaluation_of_its_run(text, workshop):
+    command = next(command for command in COMMANDS if command.text == text)
+    assert "but the run's evaluation wrote" not in workshop.run(command).told
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.needs], ids=str)

@@ -32,7 +32,7 @@ from dvps_d2.cli.scoring.coded import CODED_LAYOUTS
 from dvps_d2.cli.scoring.listed import LISTED_LAYOUTS
 from dvps_d2.metrics import get_protocol
 from dvps_d2.report import Limits, ReportSettings, read_curves, write_report
-from dvps_d2.report.scores import main_score
+from dvps_d2.report.scores import ORDER, main_score
 
 logger = logging.getLogger(__name__)
 
@@ -212,7 +212,9 @@ def _write(path: Path, subject: Subject, settings: ReportSettings, scores: dict 
         path, subject.videos, subject.protocol, subject.classes, subject.colors, settings
     )
     if scores and summary["result"]:
-        (name, here), there = main_score(summary["result"]), main_score(scores)[1]
+        name, here = main_score(summary["result"])
+        # The same measure: predictions may lack the depth that the run was scored with.
+        there = dict(ORDER)[name](scores) if name.lower() in scores else None
         if here is not None and there is not None and abs(here - there) > ROUNDING:
             logger.warning(
                 "%s of these predictions is %.2f, but the run's evaluation wrote %.2f: other "
