@@ -7,7 +7,6 @@ import errno
 import logging
 import os
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,12 +23,11 @@ from dvps_d2.visualize.film import FrameResult
 from dvps_d2.visualize.panels import Panel, PanelPainter
 from dvps_d2.visualize.sources import SourceFrame
 from dvps_d2.visualize.video import Timeline, VideoWriter
+from dvps_d2.visualize.window import Window
 
 logger = logging.getLogger(__name__)
 
 RESERVE = 64 << 20  # bytes left free on the disk, so that open files can be completed
-_WINDOW = "dvps"
-_STOP_KEYS = (27, ord("q"))  # Escape and q
 
 
 def require_space(folder: Path) -> None:
@@ -75,7 +73,7 @@ class PictureSink:
         path: video file, or None.
         fps: of the video.
         codec: see `VideoWriter`; another one is taken where nobody can encode it.
-        window: shows pictures; its ``show`` returns False when the user has had enough.
+        window: shows pictures too.
     """
 
     def __init__(
@@ -124,8 +122,6 @@ class PictureSink:
 
     def close(self) -> None:
         """Complete the video, and look at what is on the disk."""
-        if self._window is not None:
-            self._window.close()
         self._stack.close()
         if self._video is not None and not _plays(self._path):
             self._path.unlink(missing_ok=True)
@@ -139,51 +135,6 @@ def _plays(path: Path) -> bool:
         return video.isOpened() and video.grab()
     finally:
         video.release()
-
-
-class Window:
-    """Pictures on the screen; q or Escape ends.
-
-    Raises:
-        ValueError: there is no screen, or this OpenCV cannot open windows.
-    """
-
-    def __init__(self) -> None:
-        if sys.platform.startswith("linux") and not (
-            os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-        ):
-            raise ValueError(
-                "there is no screen to show on (DISPLAY is not set); write a video instead"
-            )
-        try:
-            cv2.namedWindow(_WINDOW, cv2.WINDOW_NORMAL)
-        except cv2.error as error:
-            raise ValueError(
-                "this OpenCV opens no windows (a headless build); pip install opencv-python in "
-                "place of opencv-python-headless, or write a video instead"
-            ) from error
-        self.closed_by_user = False
-        self._sized = False
-
-    def show(self, drawn: np.ndarray) -> None:
-        """Show (H, W, 3) uint8 RGB."""
-        if not self._sized:
-            cv2.resizeWindow(_WINDOW, *fit_on_screen(drawn.shape[1], drawn.shape[0]))
-            self._sized = True
-        cv2.imshow(_WINDOW, cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
-        key = cv2.waitKey(1) & 0xFF
-        gone = cv2.getWindowProperty(_WINDOW, cv2.WND_PROP_VISIBLE) < 1
-        self.closed_by_user = self.closed_by_user or gone or key in _STOP_KEYS
-
-    def close(self) -> None:
-        """Take it off the screen."""
-        cv2.destroyAllWindows()
-
-
-def fit_on_screen(width: int, height: int, *, most: tuple[int, int] = (1600, 900)) -> tuple:
-    """(width, height) of a window that shows a picture without being larger than ``most``."""
-    scale = min(1.0, most[0] / width, most[1] / height)
-    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 class PredictionSink:

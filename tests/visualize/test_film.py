@@ -6,7 +6,6 @@ import json
 import shutil
 from collections import namedtuple
 
-import cv2
 import numpy as np
 import pytest
 
@@ -16,7 +15,7 @@ from dvps_d2.visualize import Palette, SegmentMap, VideoWriter, read_video, sink
 from dvps_d2.visualize.film import Film, FrameResult
 from dvps_d2.visualize.panels import Look, Panel, PanelPainter, choose_grid
 from dvps_d2.visualize.resizing import Resizing
-from dvps_d2.visualize.sinks import PictureSink, PredictionSink, Window, require_writable
+from dvps_d2.visualize.sinks import PictureSink, PredictionSink, require_writable
 from dvps_d2.visualize.sources import FrameError, FrameSource, SourceFrame
 from dvps_d2.visualize.spool import Spool
 from dvps_d2.visualize.video import Timeline
@@ -267,24 +266,6 @@ def test_a_codec_nobody_has_falls_back(tmp_path, caplog):
         video.write(np.zeros((32, 32, 3), np.uint8))
     assert len(list(read_video(tmp_path / "v.mp4"))) == 1
     assert "cannot encode codec 'zzzz'" in caplog.text
-
-
-def test_no_screen_is_said(monkeypatch):
-    monkeypatch.setattr(sinks.sys, "platform", "linux")
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    with pytest.raises(ValueError, match="no screen to show on"):
-        Window()
-
-
-def test_opencv_without_windows_is_said(monkeypatch):
-    def refuse(*arguments):
-        raise cv2.error("The function is not implemented")
-
-    monkeypatch.setenv("DISPLAY", ":0")
-    monkeypatch.setattr(cv2, "namedWindow", refuse)
-    with pytest.raises(ValueError, match="opencv-python in place of opencv-python-headless"):
-        Window()
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,10 @@ from dvps_d2.visualize.depth import DepthScale
 from dvps_d2.visualize.film import Film, Sink, System
 from dvps_d2.visualize.panels import Look, PanelPainter
 from dvps_d2.visualize.resizing import Resizing
-from dvps_d2.visualize.sinks import PictureSink, PredictionSink, Window, require_writable
+from dvps_d2.visualize.sinks import PictureSink, PredictionSink, require_writable
 from dvps_d2.visualize.sources import FrameSource, SourceFrame, open_source
 from dvps_d2.visualize.truth import Truth
+from dvps_d2.visualize.window import Window
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ class Session:
         with self._stack:
             resizing = Resizing.parse(args.resize)
             window = Window() if args.show else None
+            if window is not None:
+                self._stack.callback(window.close)
             source = self._source = self._stack.enter_context(
                 open_source(
                     args.input,
