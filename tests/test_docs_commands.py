@@ -38,7 +38,7 @@ NEEDS = {
     *("VIPER", "VIPSeg", "published weights", "a camera", "a stream", "a screen"),
     *("GitHub", "matplotlib"),
 }  # fmt: skip
-# What PyTorch needs to be imported for; dvps_d2.d2 is not, since it looks for data when it is.
+# Imported once, before any command. Not dvps_d2.d2: what is exported must be there when it is.
 PRELOADED = [
     *("torch", "torchvision", "torch.utils.tensorboard", "scipy.optimize"),
     *("detectron2.engine", "detectron2.evaluation", "detectron2.projects.point_rend", "cv2"),
