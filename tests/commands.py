@@ -86,6 +86,13 @@ def commands_of_help(name: str) -> list[Command]:
     return _commands(f"dvps {name} --help", 1, _docstring(Path(spec.origin)))
 
 
+def commands_of_config(path: Path) -> list[Command]:
+    """The commands in the comment that a config begins with."""
+    comment = re.match(r"(?:#.*\n)*", path.read_text("utf-8"))[0]
+    block = re.sub(r"^# ?", "", comment, flags=re.MULTILINE)
+    return _commands(str(path.relative_to(ROOT)), 1, block)
+
+
 def document_commands() -> list[Command]:
     """Those of all documents, in the order in which they are run."""
     return [command for path in DOCUMENTS for command in commands_in(path)]

@@ -16,6 +16,7 @@ from tests.commands import (
     DOCUMENTS,
     ROOT,
     code_in,
+    commands_of_config,
     commands_of_script,
     document_commands,
     help_commands,
@@ -23,8 +24,10 @@ from tests.commands import (
 
 SCRIPTS = [ROOT / "train_net.py"]
 SCRIPTS += sorted([*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "datasets").glob("*.py")])
+CONFIGS = sorted((ROOT / "configs" / "experiments").rglob("*.yaml"))
 COMMANDS = document_commands() + help_commands()
 COMMANDS += [command for path in SCRIPTS for command in commands_of_script(path)]
+COMMANDS += [command for path in CONFIGS for command in commands_of_config(path)]
 PLACEHOLDERS = {"CONFIG", "FILE", "DIR"}
 # Programs of others, of which nothing here can go out of date but what is checked below.
 FOREIGN = {"export", "source", "git", "tensorboard"}
@@ -128,6 +131,12 @@ def test_every_command_is_one_that_exists(command):
         return
     check = {"dvps": check_dvps, "python": check_python, "make": check_make, "pip": check_pip}
     check[words[0]](words, command)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name_of)
+def test_a_config_begins_with_the_command_that_runs_it(path):
+    trained = [command for command in commands_of_config(path) if "train_net.py" in command.text]
+    assert [c for c in trained if name_of(path) in c.words], f"{name_of(path)} names no command"
 
 
 def test_commands_are_found():
