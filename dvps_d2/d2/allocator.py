@@ -13,8 +13,9 @@ SETTINGS = ((M_MMAP_THRESHOLD, 32 << 20), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_
 def keep_freed_memory() -> bool:
     """Reuse freed memory instead of giving it back to the system at once.
 
-    Every training step frees and asks for the same large blocks; by default glibc returns them to
-    the system, and each step pays for fresh pages. Does nothing where the C library is another.
+    Every training step, and every frame of a video, frees and asks for the same large blocks; by
+    default glibc returns them to the system, and each step pays for fresh pages. Does nothing where
+    the C library is another.
 
     Returns:
         Whether the settings were taken.

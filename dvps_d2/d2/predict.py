@@ -12,6 +12,7 @@ from torch import nn
 
 from dvps_d2.formats.records import FrameRecord
 
+from .allocator import keep_freed_memory
 from .checkpoint import ModelCheckpointer
 from .config import load_config
 from .data import WindowMapper, make_windows
@@ -63,6 +64,7 @@ def load_model(
     if not cfg.MODEL.WEIGHTS:
         raise ValueError(f"{config_file} names no MODEL.WEIGHTS: say which checkpoint to use")
     cfg.freeze()
+    keep_freed_memory()
     model = build_model(cfg)
     ModelCheckpointer(model, complete=True).load(cfg.MODEL.WEIGHTS)
     return cfg, model.eval()
