@@ -50,17 +50,27 @@ def load_config(config_file: str | Path, overrides: Sequence[Any] = ()) -> CN:
         cfg.merge_from_file(str(config_file))
     except (KeyError, ValueError, yaml.YAMLError) as error:  # yacs: unknown key, other type
         raise ValueError(f"{config_file}: {error}") from error
-    try:
-        cfg.merge_from_list(list(overrides))
-    except (AssertionError, KeyError, ValueError) as error:
-        given = " ".join(map(str, overrides))
-        raise ValueError(f"config override {given!r}: {error}; expected KEY VALUE pairs") from error
+    _merge_overrides(cfg, list(overrides))
     register_own_data(cfg.DATASETS.OWN)
     wanted = cfg.MODEL.DEVICE
     cfg.MODEL.DEVICE = resolve_device(wanted)
     if cfg.MODEL.DEVICE != wanted:
         logger.info("MODEL.DEVICE is %s but there is no GPU: computing on the CPU", wanted)
     return cfg
+
+
+def _merge_overrides(cfg: CN, overrides: list[Any]) -> None:
+    """Pair by pair, so that a mistake is told with its own key and value."""
+    if len(overrides) % 2:
+        given = " ".join(map(str, overrides))
+        raise ValueError(f"config overrides come in pairs of KEY and VALUE, got {given!r}")
+    for key, value in zip(overrides[::2], overrides[1::2], strict=True):
+        try:
+            cfg.merge_from_list([key, value])
+        except (AssertionError, KeyError, ValueError) as error:
+            wants_float = "<class 'float'> vs. <class 'int'>" in str(error)
+            remedy = f"; write {value}.0" if wants_float else ""
+            raise ValueError(f"config override '{key} {value}': {error}{remedy}") from error
 
 
 def resolve_device(name: str) -> str:

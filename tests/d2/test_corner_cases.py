@@ -116,8 +116,8 @@ STREET = "configs/experiments/street/mindvps_compact.yaml"
     [
         ("nowhere.yaml", [], FileNotFoundError, "config nowhere.yaml does not exist"),
         (STREET, ["MODEL.FOO", 1], ValueError, "override 'MODEL.FOO 1': .*MODEL.FOO"),
-        (STREET, ["MODEL.DEVICE"], ValueError, "expected KEY VALUE pairs"),
-        (STREET, ["SOLVER.BASE_LR", 1], ValueError, "override 'SOLVER.BASE_LR 1'"),
+        (STREET, ["MODEL.DEVICE"], ValueError, "in pairs of KEY and VALUE, got 'MODEL.DEVICE'"),
+        (STREET, ["SEED", 1, "SOLVER.BASE_LR", 1], ValueError, r"'SOLVER.BASE_LR 1': .*write 1\.0"),
     ],
 )
 def test_config_errors_name_file_and_override(file, overrides, error, text, monkeypatch):
