@@ -65,7 +65,7 @@ class Recorded(Capture):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = os.fspath(path)
-        self._video = cv2.VideoCapture(self._path)
+        self._video = _open(self._path)
         if not self._video.isOpened():
             raise ValueError(_why_not(self._path))
         self.fps = _believable(self._video.get(cv2.CAP_PROP_FPS), self._path)
@@ -140,9 +140,11 @@ class Live(Capture):
     """
 
     def __init__(self, device: int | str, *, video: Any = None) -> None:
-        self._video = cv2.VideoCapture(device) if video is None else video
+        self._video = _open(device) if video is None else video
         name = f"camera {device}" if isinstance(device, int) else _without_password(device)
         if not self._video.isOpened():
+            if _is_address(device):
+                raise ValueError(_no_answer(name))
             raise ValueError(
                 f"{name} cannot be opened: not there, used by another program, or (on Linux) not "
                 f"allowed for this user (group video)"
@@ -196,11 +198,33 @@ def _believable(fps: float, name: str) -> float:
     return USUAL_FPS
 
 
+def _open(device: int | str) -> cv2.VideoCapture:
+    """OpenCV's capture; a host that does not answer is given up (by itself OpenCV waits longer)."""
+    if not _is_address(device):
+        return cv2.VideoCapture(device)
+    wait = round(1000 * _LONGEST_WAIT)
+    limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, wait, cv2.CAP_PROP_READ_TIMEOUT_MSEC, wait]
+    return cv2.VideoCapture(device, cv2.CAP_ANY, limits)
+
+
+def _is_address(device: int | str) -> bool:
+    return isinstance(device, str) and "://" in device
+
+
+def _no_answer(name: str) -> str:
+    return (
+        f"{name} cannot be opened: the host did not answer within {_LONGEST_WAIT:.0f} seconds, "
+        f"refused, or sends no video; try the address in a player such as ffplay"
+    )
+
+
 def _why_not(path: str) -> str:
+    if _is_address(path):
+        return _no_answer(_without_password(path))
     if Path(path).is_file() and Path(path).stat().st_size == 0:
         return f"{path} is empty"
     return (
-        f"{_without_password(path)} is not a video OpenCV can decode; with ffmpeg: "
+        f"{path} is not a video OpenCV can decode, or it is not complete; with ffmpeg: "
         f"ffmpeg -i INPUT -c:v libx264 -pix_fmt yuv420p out.mp4"
     )
 

@@ -33,8 +33,11 @@ class DepthScale:
     far: float = 80.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.near < self.far:
-            raise ValueError(f"need 0 < near < far, got near={self.near}, far={self.far}")
+        if not 0 < self.near < self.far < np.inf:
+            raise ValueError(
+                f"metres of a depth scale must be 0 < near < far, got near={self.near}, "
+                f"far={self.far}"
+            )
 
     def place(self, metres: np.ndarray | float) -> np.ndarray:
         """Metres above 0 -> 0 (near) .. 1 (far)."""

@@ -185,7 +185,7 @@ class Film:
             raise FrameError(
                 f"frame {frame.position} ({frame.name}) is {width} x {height}, the frames before "
                 f"are {first_width} x {first_height}; frames of a video have one size: bring all "
-                f"to one with a resize to WIDTHxHEIGHT"
+                f"to one with a resize to {first_width}x{first_height}"
             )
         return replace(frame, image=image)
 

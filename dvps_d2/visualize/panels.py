@@ -148,7 +148,7 @@ class PanelPainter:
             edges = np.linspace(0, width, len(panels) + 1).astype(int)
             shown = [
                 legend.draw([panel], int(b - a), self._letters)
-                for legend, panel, a, b in zip(legends, panels, edges, edges[1:], strict=True)
+                for legend, panel, a, b in zip(legends, panels, edges[:-1], edges[1:], strict=True)
             ]
         tallest = max(len(legend) for legend in shown)
         filled = [

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 LARGEST_SHORT_SIDE = 1080  # of "auto": larger frames cost time and show no more on most screens
+ALLOWED_SIDES = (16, 8192)  # pixels that may be asked for
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,15 @@ class Resizing:
         if text == "auto":
             return cls(LARGEST_SHORT_SIDE, only_shrink=True)
         numbers = [int(number) for number in re.findall(r"\d+", text)]
-        if re.fullmatch(r"\d+", text) and numbers[0] >= 16:
-            return cls(numbers[0])
-        if re.fullmatch(r"\d+[x×]\d+", text) and min(numbers) >= 16:
-            return cls(size=(numbers[1], numbers[0]))
+        least, most = ALLOWED_SIDES
+        if all(least <= number <= most for number in numbers):
+            if re.fullmatch(r"\d+", text):
+                return cls(numbers[0])
+            if re.fullmatch(r"\d+[x×]\d+", text):
+                return cls(size=(numbers[1], numbers[0]))
         raise ValueError(
             f"resize must be none, auto, a short side such as 720 or WIDTHxHEIGHT such as "
-            f"1280x720, each at least 16, got {text!r}"
+            f"1280x720, each in {least}..{most}, got {text!r}"
         )
 
     def target(self, height: int, width: int) -> tuple[int, int]:

@@ -29,9 +29,17 @@ logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 FPS_OF_IMAGES = 10.0  # of folders, which do not say
+FPS_LIMITS = (0.001, 1000.0)  # that may be asked for: what a video file can tell
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 # Schemes and inputs that run on whether or not anybody reads.
 _LIVE = re.compile(r"(rtsp|rtsps|rtmp|udp|rtp|srt)://|/dev/video", re.IGNORECASE)
+_EXPECTED = (
+    "a video file, a folder or a quoted pattern of images, the number of a camera, or the address "
+    "of a stream"
+)
+# A 16-bit image whose brightest value is below it is dark whatever it shows: most likely 10 or 12
+# bits of a camera that were stored as they came.
+_DARK_16_BIT = 1 << 12
 
 
 class FrameError(ValueError):
@@ -114,20 +122,37 @@ class ImageFiles(FrameSource):
         places = range(start, len(paths), every)[:limit]
         self._paths, self._places, self._rate = list(paths), iter(places), fps
         self.label, self.fps, self.count = label, fps / every, len(places)
+        self._warned_dark = False
         # Files of several folders can have one name; what is written of them must not.
         self._distinct = len({path.stem for path in paths}) == len(paths)
 
     def __next__(self) -> SourceFrame:
         position = next(self._places)
         path = self._paths[position]
-        # Grey, 16-bit and transparent images all become 8-bit colour.
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        # Grey and transparent images become colour.
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
         if image is None:
             state = "is not a readable image" if path.is_file() else "does not exist"
             raise FrameError(f"frame {position}: {path} {state}")
-        colour = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        colour = cv2.cvtColor(self._in_8_bits(image, path), cv2.COLOR_BGR2RGB)
         name = path.stem if self._distinct else f"{position:06}"
         return SourceFrame(colour, position, position / self._rate, name, path)
+
+    def _in_8_bits(self, image: np.ndarray, path: Path) -> np.ndarray:
+        if image.dtype == np.uint8:
+            return image
+        if image.dtype != np.uint16:
+            raise FrameError(f"{path} holds {image.dtype} numbers; expected 8-bit or 16-bit pixels")
+        brightest = int(image.max())
+        if brightest < _DARK_16_BIT and not self._warned_dark:
+            self._warned_dark = True
+            logger.warning(
+                "%s has 16 bits, but its brightest value is %d: it is shown nearly black. If the "
+                "camera has fewer bits, multiply its values (12 bits: by 16) or write 8 bits",
+                path,
+                brightest,
+            )
+        return (image >> 8).astype(np.uint8)
 
 
 class CapturedFrames(FrameSource):
@@ -208,9 +233,12 @@ def open_source(
         raise ValueError(f"every must be at least 1, got {every}")
     if limit is not None and limit < 1:
         raise ValueError(f"the number of frames must be at least 1, got {limit}")
-    if fps is not None and fps <= 0:
-        raise ValueError(f"fps must be above 0, got {fps}")
+    least, most = FPS_LIMITS
+    if fps is not None and not least <= fps <= most:
+        raise ValueError(f"fps must be in {least:g}..{most:g}, got {fps:g}")
     text = os.fspath(spec)
+    if not text:  # which pathlib would take for the folder one is in
+        raise ValueError(f"the name of the input is empty; expected {_EXPECTED}")
     options: dict[str, Any] = {"every": every, "limit": limit}
     if text.isdecimal() and not Path(text).exists():
         return _open_capture(Live(int(text)), f"camera {text}", fps, start, options)
@@ -221,7 +249,7 @@ def open_source(
             return _open_images([Path(text)], Path(text).stem, fps, start, options)
         return _open_capture(Recorded(text), _short_name(text), fps, start, options)
     if Path(text).is_dir():
-        paths = [p for p in Path(text).iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
+        paths = [p for p in Path(text).iterdir() if _is_image(p)]
         if not paths:
             raise FileNotFoundError(
                 f"folder {text} holds no images ({', '.join(IMAGE_SUFFIXES)}); for images in "
@@ -230,17 +258,19 @@ def open_source(
         return _open_images(paths, Path(text).resolve().name, fps, start, options)
     if glob.has_magic(text):
         paths = [Path(p) for p in glob.glob(text, recursive=True)]
-        paths = [p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES]
+        paths = [p for p in paths if _is_image(p)]
         if not paths:
             raise FileNotFoundError(f"no image fits the pattern {text}")
         label = Path(text).parent.name
         return _open_images(
             paths, "frames" if glob.has_magic(label) else label, fps, start, options
         )
-    raise FileNotFoundError(
-        f"{text} does not exist; expected a video file, a folder or a quoted pattern of images, "
-        f"the number of a camera, or the address of a stream"
-    )
+    raise FileNotFoundError(f"{text} does not exist; expected {_EXPECTED}")
+
+
+def _is_image(path: Path) -> bool:
+    """By its ending; hidden files are notes of a file manager, such as macOS's ``._0.jpg``."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def _open_images(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import math
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -49,7 +50,7 @@ class VideoWriter(AbstractContextManager):
         codec: str = "auto",
         fallback: bool = False,
     ) -> None:
-        if fps <= 0:
+        if not 0 < fps < math.inf:
             raise ValueError(f"fps must be above 0, got {fps}")
         self.path = Path(path)
         self.fps = fps
@@ -159,7 +160,7 @@ class _PyAVSink:
 
         self._container = av.open(str(path), "w", format="mp4")
         try:
-            rate = Fraction(fps).limit_denominator(1000)
+            rate = max(Fraction(fps).limit_denominator(1000), Fraction(1, 1000))
             self._stream = self._container.add_stream(codec, rate=rate)
         except (av.error.FFmpegError, ValueError) as error:
             self._container.close()

@@ -285,7 +285,7 @@ def test_resizing(text, size, expected):
     assert Resizing.parse(text)(image).shape == (*expected, 3)
 
 
-@pytest.mark.parametrize("text", ["big", "8", "1280x", "-720", "1280x4"])
+@pytest.mark.parametrize("text", ["big", "8", "1280x", "-720", "1280x4", "99999"])
 def test_resizing_that_makes_no_sense(text):
     with pytest.raises(ValueError, match="resize must be"):
         Resizing.parse(text)
@@ -322,6 +322,19 @@ def test_results_of_any_size_fit_the_panels():
     assert drawn.shape[1] == 2 * 800
     with pytest.raises(ValueError, match="arrangement 'left'"):
         PanelPainter((100, 200), [Toy.look], with_depth=True, arrangement="left")
+
+
+def test_systems_with_other_classes_have_legends_side_by_side():
+    other = Look("other", Palette([(9, 200, 9)], [0]), ["cat"])
+    paint = PanelPainter((100, 200), [Toy.look, other], with_depth=False)
+    cat = SegmentMap(np.zeros((100, 200), np.uint16), np.array([0]), np.array([0]))
+    drawn = paint.draw(
+        np.zeros((100, 200, 3), np.uint8), [Panel(result((100, 200)).segments), Panel(cat)]
+    )
+    foot = drawn[-70:]
+    half = drawn.shape[1] // 2
+    assert (foot[:, :half] == TABLE.colors[ROAD]).all(-1).any()
+    assert (foot[:, half:] == (9, 200, 9)).all(-1).any()
 
 
 def test_a_queue_gives_back_what_was_put_in_order():

@@ -1,5 +1,6 @@
 import http.server
 import logging
+import socket
 import threading
 import time
 from functools import partial
@@ -31,6 +32,7 @@ def folder(tmp_path):
     for number in range(4, 12):
         cv2.imwrite(str(tmp_path / f"f{number}.png"), picture(number * 20)[..., ::-1])
     (tmp_path / "notes.txt").write_text("not an image")
+    (tmp_path / "._f4.png").write_bytes(b"notes of a file manager")
     return tmp_path
 
 
@@ -85,6 +87,20 @@ def test_any_image_becomes_8_bit_colour(tmp_path, image):
     assert frame.image.shape == (8, 8, 3)
     assert frame.image.dtype == np.uint8
     assert frame.image.max() == frame.image.min() == 77
+
+
+def test_12_bits_in_16_are_dark_and_said_so_once(tmp_path, caplog):
+    for number in range(2):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((8, 8), 4000, np.uint16))
+    with caplog.at_level(logging.WARNING):
+        assert [frame.image[0, 0, 0] for frame in open_source(tmp_path)] == [4000 >> 8] * 2
+    assert caplog.text.count("its brightest value is 4000") == 1
+
+
+def test_an_image_of_decimal_numbers_is_refused(tmp_path):
+    cv2.imwrite(str(tmp_path / "0.tiff"), np.ones((8, 8, 3), np.float32))
+    with pytest.raises(FrameError, match=r"0\.tiff holds float32 numbers; expected 8-bit or"):
+        next(open_source(tmp_path))
 
 
 def test_an_unreadable_image_is_named_and_the_next_can_be_had(folder):
@@ -240,7 +256,20 @@ def test_a_camera_gives_the_newest_picture_and_drops_the_others():
     assert max(np.diff(seen)) > 2
 
 
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+def test_a_host_that_is_silent_is_given_up(monkeypatch, scheme):
+    monkeypatch.setattr("dvps_d2.visualize.capture._LONGEST_WAIT", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and says nothing
+        port = silent.getsockname()[1]
+        started = time.monotonic()
+        with pytest.raises(ValueError, match=r"//127.*/street cannot be opened: the host did not"):
+            open_source(f"{scheme}://user:secret@127.0.0.1:{port}/street")
+    assert time.monotonic() - started < 15  # OpenCV's own limit is 30
+
+
 def test_what_cannot_be_opened_is_named(tmp_path):
+    with pytest.raises(ValueError, match="name of the input is empty; expected a video"):
+        open_source("")
     with pytest.raises(FileNotFoundError, match=r"gone\.mp4 does not exist; expected a video"):
         open_source(tmp_path / "gone.mp4")
     with pytest.raises(FileNotFoundError, match="holds no images"):
@@ -259,7 +288,9 @@ def test_arguments_out_of_range_are_named(video, folder):
     for options, message in (
         ({"every": 0}, "every must be at least 1"),
         ({"limit": 0}, "at least 1"),
-        ({"fps": -1}, "fps must be above 0"),
+        ({"fps": -1}, r"fps must be in 0\.001\.\.1000, got -1"),
+        ({"fps": float("nan")}, "fps must be in .*, got nan"),
+        ({"fps": float("inf")}, "fps must be in .*, got inf"),
         ({"start": "soon"}, "start must be a frame"),
         ({"start": 99}, r"start is frame 99, but .* has only (8|12) frames"),
     ):

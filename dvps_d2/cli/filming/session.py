@@ -19,7 +19,7 @@ from dvps_d2.visualize.film import Film, Sink, System
 from dvps_d2.visualize.panels import Look, PanelPainter
 from dvps_d2.visualize.resizing import Resizing
 from dvps_d2.visualize.sinks import PictureSink, PredictionSink, require_writable
-from dvps_d2.visualize.sources import FrameSource, SourceFrame, open_source
+from dvps_d2.visualize.sources import FrameError, FrameSource, SourceFrame, open_source
 from dvps_d2.visualize.truth import Truth
 from dvps_d2.visualize.window import Window
 
@@ -121,6 +121,8 @@ class Session:
             )
             try:
                 self.film.run()
+            except FrameError as error:
+                raise FrameError(f"{error}; --keep-going leaves such frames out") from error
             except torch.OutOfMemoryError as error:
                 raise ValueError(
                     f"not enough memory on the device for frames of this size; make them smaller "
