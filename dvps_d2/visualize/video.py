@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +17,7 @@ import cv2
 import numpy as np
 
 from dvps_d2.formats.files import atomic_path
+from dvps_d2.visualize.capture import Recorded
 
 logger = logging.getLogger(__name__)
 
@@ -192,18 +194,17 @@ def read_video(path: str | os.PathLike[str]) -> Iterator[np.ndarray]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it cannot be decoded.
+        ValueError: it cannot be decoded, or not to its end.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"video {path} does not exist")
-    capture = cv2.VideoCapture(str(path))
+    capture = Recorded(path)
     try:
-        if not capture.isOpened():
-            raise ValueError(f"{path} is not a video OpenCV can decode")
-        while True:
-            good, frame = capture.read()
-            if not good:
+        for position in count():
+            try:
+                _, _, frame = capture.read(position)
+            except StopIteration:
                 return
             yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
     finally:
-        capture.release()
+        capture.close()

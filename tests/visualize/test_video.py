@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -71,6 +72,18 @@ def test_frames_of_another_size_and_type_are_refused(tmp_path):
             video.write(flat(1, (24, 32)))
         with pytest.raises(ValueError, match="uint8"):
             video.write(flat(1).astype(np.float32))
+
+
+def test_a_truncated_video_is_an_error_and_not_a_short_video(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (30, 48, 64, 3), np.uint8)
+    whole = cv2.VideoWriter(str(tmp_path / "v.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for frame in noise:
+        whole.write(frame)
+    whole.release()
+    data = (tmp_path / "v.avi").read_bytes()
+    (tmp_path / "v.avi").write_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match=r"of 30 that .*v\.avi promises: .* truncated or damaged"):
+        list(read_video(tmp_path / "v.avi"))
 
 
 def test_unreadable_videos_are_named(tmp_path):

@@ -24,6 +24,7 @@ from dvps_d2.formats.importers.target import (
 )
 from dvps_d2.formats.png import read_png, rgb_to_id, write_png
 
+GREY_IN_RGB = 1 + 256 + 65536  # the id of R = G = B = 1
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 FrameSource = Callable[[Path], Iterable[np.ndarray]]
 
@@ -193,10 +194,15 @@ def _folder(folder: Path, video: Path, count: int) -> Path:
 
 def _numbered(folder: Path) -> dict[str, str]:
     """Stem -> path of the PNGs of a folder."""
-    found = {path.stem: str(path) for path in sorted(folder.glob("*.png"))}
+    found = {path.stem: str(path) for path in sorted(folder.glob("*.png")) if _is_visible(path)}
     if not found:
         raise FormatError(f"no .png in {folder}; {describe_folder(folder)}")
     return found
+
+
+def _is_visible(path: Path) -> bool:
+    """Hidden files are notes of a file manager, such as macOS's ``._0.png``."""
+    return not path.name.startswith(".")
 
 
 def import_video(
@@ -260,7 +266,8 @@ class _Frame:
 def _image_frames(
     target: ImportTarget, video: str, folder: Path, job: Mapping[str, Any]
 ) -> Iterator[_Frame]:
-    images = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGES)
+    files = sorted(filter(_is_visible, folder.iterdir()))
+    images = [path for path in files if path.suffix.lower() in IMAGES]
     if not images:
         raise FormatError(
             f"{folder} holds no image ({', '.join(IMAGES)}); {describe_folder(folder)}"
@@ -364,8 +371,15 @@ class _Numbering:
 
     def _unknown(self, path: str, pair: tuple[int, int], area: int) -> str:
         if self.coding.objects is not None and pair[0] < 0:
+            number = -pair[0]
+            if number % GREY_IN_RGB == 0:
+                return (
+                    f"{path}: object {number} in {area} pixels is not in the list of objects; it "
+                    f"is R = G = B = {number // GREY_IN_RGB}: a grey PNG that was saved in colour? "
+                    f"Save it with one channel"
+                )
             return (
-                f"{path}: object {-pair[0]} in {area} pixels is not in the list of objects; add "
+                f"{path}: object {number} in {area} pixels is not in the list of objects; add "
                 f"it with its category, or name it as --void"
             )
         return (

@@ -145,6 +145,20 @@ def test_masks_that_fit_nothing_are_named(tmp_path, film, folders):
         load(tmp_path, folders, tmp_path / "nowhere", coding)
 
 
+def test_a_grey_mask_saved_in_colour_is_told(tmp_path, film):
+    write_masks(tmp_path / "masks", {"m_0000": [[[7, 7, 7]] * 4] * 2})
+    with pytest.raises(FormatError, match="R = G = B = 7: a grey PNG that was saved in colour"):
+        load(tmp_path, [film], tmp_path / "masks", OBJECTS)
+
+
+def test_hidden_files_are_passed_over(tmp_path, folders):
+    for folder in ("a", "classes/a", "masks/a"):
+        (tmp_path / folder / "._f1.png").write_bytes(b"notes of a file manager")
+    coding = MaskCoding(classes=str(tmp_path / "classes"), void=(255,))
+    _, records = load(tmp_path, folders, tmp_path / "masks", coding)
+    assert [len(record["frames"]) for record in records] == [2, 2]
+
+
 def test_exactly_one_coding():
     with pytest.raises(ValueError, match="0 were given"):
         MaskCoding()
