@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
 
+STOPPED = 130  # exit code after Ctrl-C, as shells have it
+
 # command -> (module, what it does)
 COMMANDS: dict[str, tuple[str, str]] = {
     "convert-weights": (
@@ -44,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program name; None = those of the process.
 
     Returns:
-        Exit code: 0 when all went well, 1 for bad input, 2 for bad arguments.
+        Exit code: 0 when all went well, 1 for bad input, 2 for bad arguments, 130 after Ctrl-C.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "--help"):
@@ -56,17 +58,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     # fvcore, which Detectron2 imports, still uses torch.jit.script; users cannot change that.
     warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
-    module, parser = load_command(name)
     try:
-        args = parser.parse_args(rest)
-    except SystemExit as exit_:  # argparse has printed what it has to say
-        return int(exit_.code or 0)
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO)
-    try:
+        module, parser = load_command(name)
+        try:
+            args = parser.parse_args(rest)
+        except SystemExit as exit_:  # argparse has printed what it has to say
+            return int(exit_.code or 0)
+        logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO)
         return module.run(args)
     except (ValueError, OSError) as error:
-        sys.stderr.write(f"dvps {name}: {error}\n")
+        sys.stderr.write(f"dvps {name}: {_one_message(error)}\n")
         return 1
+    except KeyboardInterrupt:  # of a command that has nothing to complete
+        sys.stderr.write(f"\ndvps {name}: stopped\n")
+        return STOPPED
 
 
 def load_command(name: str) -> tuple[ModuleType, argparse.ArgumentParser]:
@@ -84,6 +89,13 @@ def load_command(name: str) -> tuple[ModuleType, argparse.ArgumentParser]:
     )
     module.add_arguments(parser)
     return module, parser
+
+
+def _one_message(error: ValueError | OSError) -> str:
+    """The file first, and no number of the system's."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _usage() -> str:

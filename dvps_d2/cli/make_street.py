@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: no video is asked for, the folder holds another street, or the layout has no
             such split.
+        OSError: it cannot be written to.
     """
     layout = LAYOUTS[args.layout]
     counts = {"train": args.train, "val": args.val, "test": args.test}
@@ -62,9 +63,11 @@ def run(args: argparse.Namespace) -> int:
     for split, count in counts.items():
         if count and split not in layout.splits:
             raise ValueError(f"{layout.name} has no {split} split: use --{split} 0")
-    size = {k: getattr(args, k) for k in ("height", "width") if getattr(args, k)}
+    size = {k: getattr(args, k) for k in ("height", "width") if getattr(args, k) is not None}
     config = replace(PRESETS[args.preset], **size)
     tree = StreetTree(args.root, layout)
+    if tree.root.exists() and not tree.root.is_dir():
+        raise ValueError(f"--root must be a folder, or not exist yet; {tree.root} is a file")
     tree.claim(config, args.seed)
     frames = {"train": args.frames_train, "val": args.frames_val, "test": args.frames_val}
     jobs: list[Job] = [

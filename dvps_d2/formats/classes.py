@@ -155,8 +155,17 @@ def table_from_categories(name: str, categories: list[dict[str, Any]]) -> ClassT
 
 
 def read_shipped_table(name: str) -> dict[str, Any]:
-    """The JSON of a shipped table as it is, with the columns only one dataset has."""
-    return read_json(str(files("dvps_d2.formats") / "categories" / f"{name}.json"))
+    """The JSON of a shipped table as it is, with the columns only one dataset has.
+
+    Raises:
+        ValueError: there is no such table.
+    """
+    folder = files("dvps_d2.formats") / "categories"
+    if not (folder / f"{name}.json").is_file():
+        entries = (entry.name for entry in folder.iterdir())
+        names = sorted(entry[: -len(".json")] for entry in entries if entry.endswith(".json"))
+        raise ValueError(f"no class table {name!r}; there are {', '.join(names)}")
+    return read_json(str(folder / f"{name}.json"))
 
 
 @cache

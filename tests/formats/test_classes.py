@@ -8,6 +8,11 @@ from dvps_d2.formats.classes import (
 )
 
 
+def test_an_unknown_table_is_named_with_those_there_are():
+    with pytest.raises(ValueError, match="no class table 'coco'; there are cityscapes, semkitti"):
+        class_table("coco")
+
+
 @pytest.mark.parametrize(
     ("name", "classes", "things"),
     [

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from dvps_d2.cli import main
+
 ROOT = Path(__file__).parents[2]
 SMALL = ["--height", "16", "--width", "32", "--train", "2", "--val", "1", "--workers", "1"]
 
@@ -41,6 +43,18 @@ def test_help_shows_an_example_and_every_layout():
     assert "--layout cityscapes_dvps --root" in result.stdout
     for layout in ("cityscapes_vps", "cityscapes_dvps", "viper", "vipseg", "semkitti_dvps"):
         assert layout in result.stdout
+
+
+def test_mistakes_are_named(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for arguments, message in (
+        (["--root", str(tmp_path / "file")], "file is a file"),
+        (["--root", str(tmp_path / "new"), "--height", "0"], "at least 16 x 16, got 0 x"),
+        (["--root", str(tmp_path / "new"), "--train", "0", "--val", "0"], "count videos, got"),
+    ):
+        assert main(["make-street", "--train", "1", *arguments]) == 1
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.slow
