@@ -18,6 +18,8 @@ from dvps_d2.street.world import World, build_world
 
 # A point counts as seen in the next frame if what is there is no nearer than this.
 _FLOW_TOLERANCE = 0.03
+# Flow is cut off at this many longer sides of the frame: from anywhere, that is outside.
+OUTSIDE = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,8 +117,8 @@ class StreetVideo:
         """True flow from one frame to any other, before or after it.
 
         Returns:
-            (H, W, 2) float32 (dx, dy) in pixels, and (H, W) bool: the point is inside the
-            reference frame and not hidden there.
+            (H, W, 2) float32 (dx, dy) in pixels, at most twice the longer side of the frame, and
+            (H, W) bool: the point is inside the reference frame and not hidden there.
         """
         parts = self._poses(key * self.config.interval)[1]
         grid = RayGrid.pixels(self.config.height, self.config.width, self.world.intrinsics)
@@ -155,7 +157,8 @@ class StreetVideo:
         """True flow to another frame and where it can be followed.
 
         A point P = (x, y, 1) / s moves with its part: P' = R P + T, and s P' = R (x, y, 1) + T s
-        projects to the same place, which also holds at infinity (s = 0, the sky).
+        projects to the same place, which also holds at infinity (s = 0, the sky). A point that
+        passes the camera leaves towards infinity; its flow ends well outside the frame.
         """
         scene, intrinsics = self.world.scene, self.world.intrinsics
         later = self._poses(target_frame * self.config.interval)[1]
@@ -169,11 +172,12 @@ class StreetVideo:
         u = moved[..., 0] / ahead * intrinsics.focal + intrinsics.centre_u
         v = moved[..., 1] / ahead * intrinsics.focal + intrinsics.centre_v
         rows, columns = np.mgrid[: self.config.height, : self.config.width]
-        flow = np.stack([u - columns, v - rows], axis=-1).astype(np.float32)
+        farthest = OUTSIDE * max(self.config.height, self.config.width)
+        flow = np.stack([u - columns, v - rows], axis=-1).clip(-farthest, farthest)
         nearness = (seen.nearness / ahead).astype(np.float32)
         target = rasterise(scene, later, grid)
         valid = self._is_visible(seen, target, u, v, nearness) & (moved[..., 2] > 1e-6)
-        return flow, valid
+        return flow.astype(np.float32), valid
 
     def _is_visible(
         self,

@@ -74,6 +74,25 @@ def test_flow_leads_to_the_same_object(videos):
     assert followed > 1000
 
 
+def test_flow_of_what_passes_the_camera_is_finite_and_ends_outside():
+    """Half a second on, the nearest things of the compare street lie behind the camera."""
+    config = replace(PRESETS["compare"], noise=0.0)
+    height, width = config.height, config.width
+    cut_off = 0
+    for seed in SEEDS:
+        video = StreetVideo(config, seed)
+        for key in range(config.frames - 1):
+            flow, visible = video.flow(key, key + 1)
+            assert np.isfinite(flow.astype(np.float16)).all()
+            far = (np.abs(flow) == 2 * width).any(axis=-1)
+            rows, columns = np.nonzero(far)
+            x, y = columns + flow[far][:, 0], rows + flow[far][:, 1]
+            assert ((x < 0) | (x >= width) | (y < 0) | (y >= height)).all()
+            assert not visible[far].any()
+            cut_off += len(rows)
+    assert cut_off > 0
+
+
 def test_flow_of_things_is_their_own_motion(videos):
     """Things move against the background: most do not follow the flow of a static scene."""
     moving = 0
