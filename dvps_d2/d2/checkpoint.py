@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from detectron2.checkpoint import DetectionCheckpointer
 from torch import nn
 
-from dvps_d2.d2.weight_files import UNREADABLE, describe, read_checkpoint
+from dvps_d2.d2.weight_files import UNREADABLE, describe, read_checkpoint, require_mapping
 
 SHOWN = 3  # keys named in an error
 
@@ -39,6 +40,10 @@ class ModelCheckpointer(DetectionCheckpointer):
                 checkpoint at all.
         """
         self._path = path
+        if path and Path(path).is_dir():
+            raise FileNotFoundError(
+                f"checkpoint {path!r} is a folder; name a file in it, such as model_final.pth"
+            )
         try:
             return super().load(path, checkpointables)
         except AssertionError as error:  # fvcore's way of saying that the file is missing
@@ -52,13 +57,16 @@ class ModelCheckpointer(DetectionCheckpointer):
         if filename.endswith(".safetensors"):
             return read_checkpoint(filename)
         try:
-            return super()._load_file(filename)
+            content = super()._load_file(filename)
         except NotImplementedError:  # a kind of file that Detectron2 does not read
             raise
         except UNREADABLE as error:
             raise ValueError(
                 f"{filename} is not a checkpoint, or only a part of one: {describe(error)}"
             ) from error
+        require_mapping(content, filename)
+        require_mapping(content.get("model", content), filename)
+        return content
 
     def _load_model(self, checkpoint: Any) -> Any:
         report = super()._load_model(checkpoint)

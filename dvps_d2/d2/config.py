@@ -50,6 +50,11 @@ def load_config(config_file: str | Path, overrides: Sequence[Any] = ()) -> CN:
         cfg.merge_from_file(str(config_file))
     except (KeyError, ValueError, yaml.YAMLError) as error:  # yacs: unknown key, other type
         raise ValueError(f"{config_file}: {error}") from error
+    except (AttributeError, TypeError) as error:  # a text, a list or nothing at all
+        raise ValueError(
+            f"{config_file} is no config: expected KEY: VALUE lines in YAML, such as those in "
+            f"configs/experiments/street/mindvps_compact.yaml"
+        ) from error
     _merge_overrides(cfg, list(overrides))
     register_own_data(cfg.DATASETS.OWN)
     wanted = cfg.MODEL.DEVICE

@@ -68,14 +68,17 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist")
+        state = "is a folder; name a file in it" if path.is_dir() else "does not exist"
+        raise FileNotFoundError(f"{path} {state}")
     try:
         content = _READERS.get(path.suffix, _read_torch)(path)
     except UNREADABLE as error:
         raise ValueError(f"{path} is not a plain file of weights: {describe(error)}") from error
+    require_mapping(content, path)
     entry = next((name for name in WEIGHT_ENTRIES if name in content), None)
     rest = dict(content) if entry else {}
     weights = rest.pop(entry) if entry else content
+    require_mapping(weights, path)
     tensors = {
         key: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
         for key, value in weights.items()
@@ -86,9 +89,23 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return {**rest, "model": tensors}
 
 
+def require_mapping(content: Any, path: str | Path) -> None:
+    """Refuse weights that have no names.
+
+    Raises:
+        ValueError: with what was found instead.
+    """
+    if not isinstance(content, Mapping):
+        raise ValueError(
+            f"{path} is no file of weights: expected tensors by name, found a "
+            f"{type(content).__name__}"
+        )
+
+
 def describe(error: BaseException) -> str:
     """An error of `UNREADABLE` in one line: the number in a KeyError alone says nothing."""
-    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    line = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__
 
 
 def write_safetensors(weights: Mapping[str, Tensor], path: str | Path) -> None:
@@ -96,18 +113,28 @@ def write_safetensors(weights: Mapping[str, Tensor], path: str | Path) -> None:
 
     Raises:
         ValueError: the package safetensors is not installed.
+        OSError: the file cannot be written.
     """
     try:
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
     except ModuleNotFoundError as error:
         raise ValueError("to write .safetensors files, `pip install safetensors`") from error
-    save_file({key: tensor.contiguous() for key, tensor in weights.items()}, str(path))
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        save_file({key: tensor.contiguous() for key, tensor in weights.items()}, str(path))
+    except (OSError, SafetensorError) as error:
+        raise OSError(f"{path} cannot be written: {describe(error)}") from error
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    return load_file(str(path))
+    try:
+        return load_file(str(path))
+    except SafetensorError as error:  # known only where the package is installed
+        raise EOFError(str(error)) from error
 
 
 def _read_pickle(path: Path) -> Any:

@@ -126,6 +126,13 @@ def test_config_errors_name_file_and_override(file, overrides, error, text, monk
         load_config(file, overrides)
 
 
+@pytest.mark.parametrize("content", ["only words\n", "- a\n- b\n", "MODEL: 5\n"])
+def test_a_file_that_is_no_config_is_named(content, tmp_path):
+    (tmp_path / "x.yaml").write_text(content)
+    with pytest.raises(ValueError, match=r"x\.yaml"):
+        load_config(tmp_path / "x.yaml")
+
+
 def test_cuda_becomes_cpu_without_a_gpu(monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[2])
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)

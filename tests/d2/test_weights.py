@@ -278,6 +278,35 @@ def test_convert_weights_names_bad_input(tmp_path, capsys):
     assert "text.pth is not a plain file of weights: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("content", [[1, 2], {"model": [1, 2]}], ids=["list", "model of list"])
+def test_weights_without_names_are_refused(content, tmp_path):
+    path = tmp_path / "list.pth"
+    torch.save(content, path)
+    for read in (read_checkpoint, ModelCheckpointer(torch.nn.Linear(1, 1)).load):
+        with pytest.raises(ValueError, match=r"list\.pth is no file of weights: .* found a list"):
+            read(str(path))
+
+
+def test_a_folder_of_weights_is_told_from_a_missing_file(tmp_path):
+    for read in (read_checkpoint, ModelCheckpointer(torch.nn.Linear(1, 1)).load):
+        with pytest.raises(FileNotFoundError, match=r"is a folder; name a file in it"):
+            read(str(tmp_path))
+
+
+def test_damaged_and_unwritable_safetensors_are_named(tmp_path, capsys):
+    pytest.importorskip("safetensors")
+    (tmp_path / "text.safetensors").write_text("hello, this is text\n")
+    text = str(tmp_path / "text.safetensors")
+    assert main(["convert-weights", text, str(tmp_path / "out.safetensors")]) == 1
+    assert "text.safetensors is not a plain file of weights" in capsys.readouterr().err
+    torch.save({"weight": torch.ones(2)}, tmp_path / "w.pth")
+    weights = str(tmp_path / "w.pth")
+    assert main(["convert-weights", weights, f"{text}/out.safetensors"]) == 1
+    assert "text.safetensors/out.safetensors cannot be written" in capsys.readouterr().err
+    assert main(["convert-weights", weights, str(tmp_path / "new/out.safetensors")]) == 0
+    assert (tmp_path / "new/out.safetensors").is_file()
+
+
 def test_convert_weights_says_what_to_install(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors.torch", None)
     torch.save({"weight": torch.ones(2)}, tmp_path / "w.pth")
