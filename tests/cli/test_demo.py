@@ -191,7 +191,6 @@ def test_a_large_frame_is_shrunk(tiny_run, tmp_path):
 def test_mistakes_are_named_before_a_model_is_loaded(tiny_run, clip, tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    monkeypatch.setattr("dvps_d2.visualize.sinks.sys.platform", "linux")
     (tmp_path / "file").touch()
     run = ("--run", tiny_run)
     for arguments, message in (
