@@ -1,8 +1,12 @@
 """Box conventions of early MMDetection, in which released VPSNet weights were trained.
 
-There a box ends on its last pixel, so that its width is x1 - x0 + 1, and anchors lie on whole
-pixels. ``MODEL.VPSNET.LEGACY_BOXES`` puts these parts into Detectron2's detector; RoIAlign without
-the half-pixel shift is Detectron2's own pooler type "ROIAlign".
+There a box ends on its last pixel: its width is x1 - x0 + 1 wherever one is needed, in the coding
+of boxes, in overlaps, in the pyramid level of an RoI and in RoIAlign. That is what Detectron2
+computes with far edges behind the last pixel, which all boxes here have; so only the anchors, which
+lay on whole pixels, and the smallest step of a side are parts of their own, put into Detectron2's
+detector by ``MODEL.VPSNET.LEGACY_BOXES``. RoIAlign without the half-pixel shift is its pooler type
+"ROIAlign". The panoptic head alone counts cells up to the last pixel, see
+:func:`dvps_d2.layers.roi.last_pixels`.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ LARGEST_STEP = abs(math.log(16 / 1000))  # of the logarithm of a side
 
 
 class LegacyBoxTransform(Box2BoxTransform):
-    """Box differences with inclusive far edges.
+    """Box differences whose sides neither grow nor shrink beyond a factor.
 
     Args:
         weights: of dx, dy, dw, dh, the inverse of their standard deviations.
@@ -31,25 +35,16 @@ class LegacyBoxTransform(Box2BoxTransform):
     def __init__(self, weights: Sequence[float]) -> None:
         super().__init__(tuple(weights), scale_clamp=LARGEST_STEP)
 
-    def get_deltas(self, src_boxes: Tensor, target_boxes: Tensor) -> Tensor:
-        """(N, 4) and (N, 4) boxes -> (N, 4) weighted differences."""
-        centre, size = _centre_and_size(src_boxes)
-        target_centre, target_size = _centre_and_size(target_boxes)
-        deltas = torch.cat([(target_centre - centre) / size, (target_size / size).log()], dim=1)
-        return deltas * deltas.new_tensor(self.weights)
-
     def apply_deltas(self, deltas: Tensor, boxes: Tensor) -> Tensor:
         """(N, 4k) weighted differences of (N, 4) boxes -> (N, 4k) boxes, in float32."""
-        steps = deltas.float().view(len(deltas), -1, 4)
-        steps = steps / steps.new_tensor(self.weights)
-        centre, size = (part.unsqueeze(1) for part in _centre_and_size(boxes.float()))
-        moved = centre + steps[..., :2] * size
-        half = size * steps[..., 2:].clamp(-self.scale_clamp, self.scale_clamp).exp() / 2
-        return torch.cat([moved - half + 0.5, moved + half - 0.5], dim=-1).flatten(1)
+        steps = deltas.float().unflatten(1, (-1, 4))
+        smallest = steps.new_tensor(self.weights[2:]) * -self.scale_clamp
+        steps = torch.cat([steps[..., :2], torch.maximum(steps[..., 2:], smallest)], dim=-1)
+        return super().apply_deltas(steps.flatten(1), boxes)
 
 
 class LegacyAnchors(nn.Module):
-    """Anchors with corners on whole pixels, around the middle of the first stride x stride block.
+    """Anchors of whole pixels, around the middle of the first stride x stride block.
 
     Args:
         sizes: per level, square roots of the areas in pixels.
@@ -102,16 +97,14 @@ def LegacyAnchorGenerator(cfg: CfgNode, input_shape: list[ShapeSpec]) -> LegacyA
 def legacy_cell_anchors(
     sizes: Sequence[float], aspect_ratios: Sequence[float], stride: int
 ) -> Tensor:
-    """(A, 4) anchors of the first position; ratios vary fastest, corners are rounded."""
+    """(A, 4) anchors of the first position; ratios vary fastest.
+
+    First and last pixels are rounded; the far edges lie behind the last ones.
+    """
     middle = (stride - 1) / 2
     anchors = []
     for size in sizes:
         for ratio in aspect_ratios:
             half = [(side - 1) / 2 for side in (size / math.sqrt(ratio), size * math.sqrt(ratio))]
             anchors.append([middle + sign * h for sign in (-1, 1) for h in half])
-    return torch.tensor(anchors).round()
-
-
-def _centre_and_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
-    near, far = boxes[:, :2], boxes[:, 2:]
-    return (near + far) / 2, far - near + 1
+    return torch.tensor(anchors).round() + torch.tensor([0.0, 0.0, 1.0, 1.0])

@@ -44,6 +44,15 @@ def pool_rois(
     return pooled
 
 
+def last_pixels(boxes: Tensor) -> Tensor:
+    """(N, 4) boxes whose far edges lie behind the last pixel -> the same, ending on that pixel.
+
+    Cells are counted inclusively below and in :mod:`dvps_d2.panoptic.box_logits`, as published for
+    boxes of this kind: [4, 4, 8, 8] covers 5 x 5 pixels there, [4, 4, 7, 7] covers 4 x 4.
+    """
+    return boxes - boxes.new_tensor([0, 0, 1, 1])
+
+
 class PlacedMask(NamedTuple):
     """A map inside a grid, which is 0 (or False) everywhere else.
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from dvps_d2.layers.roi import last_pixels
 from dvps_d2.panoptic.box_logits import panoptic_logits
 from dvps_d2.segmenter.boxes import BoxStep
 from dvps_d2.structures import BoxTargets, Clip, ClipTargets
@@ -47,6 +48,7 @@ class BoxCriterion(nn.Module):
         stuff_ids: class ids of stuff, in the order of the panoptic channels.
         weights: factors; 0 leaves a loss out.
         siamese: the losses between two frames that are both supervised, or None.
+        last_pixel: see :class:`dvps_d2.panoptic.box_fusion.BoxFusionSettings`.
     """
 
     def __init__(
@@ -54,11 +56,14 @@ class BoxCriterion(nn.Module):
         stuff_ids: Sequence[int],
         weights: BoxLossWeights,
         siamese: SiameseLosses | None = None,
+        *,
+        last_pixel: bool = False,
     ) -> None:
         super().__init__()
         self.stuff_ids = tuple(stuff_ids)
         self.weights = weights
         self.siamese = siamese
+        self.last_pixel = last_pixel
 
     def forward(
         self,
@@ -112,9 +117,10 @@ class BoxCriterion(nn.Module):
     def _panoptic_logits(self, step: BoxStep, labels: Sequence[BoxTargets]) -> list[Tensor]:
         """Per clip (S + G, h, w) over the ground-truth boxes of the key frame."""
         frames = step.frames
+        boxes = [last_pixels(t.boxes) if self.last_pixel else t.boxes for t in labels]
         return [
-            panoptic_logits(semantic, masks, target.boxes, target.class_ids, self.stuff_ids)
-            for semantic, masks, target in zip(
-                frames.semantic_logits, frames.mask_logits, labels, strict=True
+            panoptic_logits(semantic, masks, box, target.class_ids, self.stuff_ids)
+            for semantic, masks, box, target in zip(
+                frames.semantic_logits, frames.mask_logits, boxes, labels, strict=True
             )
         ]

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dvps_d2.layers.roi import PlacedMask, place_mask
+from dvps_d2.layers.roi import PlacedMask, last_pixels, place_mask
 from dvps_d2.structures import Clip, PanopticTube, Segment, TrackedSegments
 
 from .box_logits import box_slices
@@ -36,6 +36,8 @@ class BoxFusionSettings:
         stuff_area: smaller stuff regions become void; pixels of the output.
         majority: share of an instance's pixels from which another opinion counts; see
             :func:`settle_instances`.
+        last_pixel: draw a box up to its last pixel, as released weights were trained; otherwise
+            up to its far edge, one pixel more.
     """
 
     thing_ids: frozenset[int]
@@ -43,6 +45,7 @@ class BoxFusionSettings:
     overlap_threshold: float = 0.3
     stuff_area: int = 2048
     majority: float = 0.5
+    last_pixel: bool = False
 
 
 def prune_masks(
@@ -275,9 +278,10 @@ class BoxFusion:
         rules = self.settings
         valid, original = clip.valid_sizes[0], clip.original_sizes[0]
         semantic = resize(frame.semantic_logits, clip.padded_size)[:, : valid[0], : valid[1]]
+        boxes = last_pixels(frame.boxes) if rules.last_pixel else frame.boxes
         masks = [
             place_mask(logits, box, valid, scale=1.0)
-            for logits, box in zip(frame.mask_logits, frame.boxes.tolist(), strict=True)
+            for logits, box in zip(frame.mask_logits, boxes.tolist(), strict=True)
         ]
         stays = prune_masks(
             [mask._replace(values=mask.values > 0) for mask in masks],
@@ -288,7 +292,7 @@ class BoxFusion:
         )
         kept = _select(frame, stays)
         masks = [mask for mask, stay in zip(masks, stays.tolist(), strict=True) if stay]
-        owner = claim_by_logits(semantic, kept.boxes, masks, kept.class_ids, rules.stuff_ids)
+        owner = claim_by_logits(semantic, boxes[stays], masks, kept.class_ids, rules.stuff_ids)
         owner = settle_instances(owner, semantic, kept.class_ids, rules.stuff_ids, rules.majority)
         owner = _nearest(owner, original)
         return drop_small_stuff(owner, len(rules.stuff_ids), rules.stuff_area), kept

@@ -1,8 +1,10 @@
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from dvps_d2.losses.box_criterion import BoxCriterion, BoxLossWeights
 from dvps_d2.losses.panoptic_head import (
     cross_entropy,
     panoptic_labels,
@@ -74,6 +76,23 @@ def test_track_loss_of_nothing_keeps_the_graph():
     loss.backward()
     assert loss.item() == 0
     assert embeds.grad is not None
+
+
+def test_panoptic_logits_are_drawn_up_to_the_last_pixel_if_boxes_end_behind_it():
+    """A thing in the first of three cells of 4 x 4 pixels."""
+    (frame,) = frames(" ".join(["aaaarrrrrrrr"] * 4), a=CAR, r=ROAD)
+    assert frame.boxes.tolist() == [[0, 0, 4, 4]]
+    step = SimpleNamespace(
+        frames=SimpleNamespace(
+            semantic_logits=torch.zeros(1, 3, 1, 3), mask_logits=[torch.ones(1, 2, 2)]
+        )
+    )
+    drawn = {
+        last: BoxCriterion(STUFF, BoxLossWeights(), last_pixel=last)._panoptic_logits(step, [frame])
+        for last in (True, False)
+    }
+    assert drawn[True][0][2].tolist() == [[1, 0, 0]]
+    assert drawn[False][0][2].tolist() == [[1, 1, 0]]
 
 
 def test_semantic_loss_on_the_grid_looks_at_every_second_pixel():
