@@ -138,7 +138,7 @@ class BoxDetector(nn.Module):
         boxes = predictor.predict_boxes(predictions, proposals)
         probs = predictor.predict_probs(predictions, proposals)
         found = [
-            select_detections(b.view(len(b), -1, 4), p, proposal.image_size, self.selection)
+            select_detections(b.unflatten(1, (-1, 4)), p, proposal.image_size, self.selection)
             for b, p, proposal in zip(boxes, probs, proposals, strict=True)
         ]
         class_ids = [self.thing_ids[classes] for _, _, classes in found]

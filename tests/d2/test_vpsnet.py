@@ -6,6 +6,7 @@ import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import inference_on_dataset
 from detectron2.modeling import build_model
+from detectron2.structures import Boxes, Instances
 
 from dvps_d2.d2 import (
     Trainer,
@@ -157,6 +158,22 @@ def test_a_street_without_detections_is_stuff(vpsnet_cfg):
     assert not any(s["isthing"] for _, info in out.values() for s in info)
 
 
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_street_without_proposals_is_stuff(vpsnet_cfg, monkeypatch, legacy):
+    cfg = vpsnet_cfg("track", "MODEL.VPSNET.LEGACY_BOXES", legacy)
+    model = build_model(cfg).eval()
+    detector = model.pipeline.segmenter.detector
+
+    def propose(images, features, targets):
+        nothing = [Instances(size, proposal_boxes=Boxes([])) for size in images.image_sizes]
+        return nothing, {}
+
+    monkeypatch.setattr(detector.proposal_generator, "forward", propose)
+    out = stream(model, windows(cfg, 3)[:1])
+    assert len(out) == 3
+    assert not any(s["isthing"] for _, info in out.values() for s in info)
+
+
 def test_frames_without_things_can_be_trained_on(vpsnet_cfg):
     cfg = vpsnet_cfg("siamtrack")
     model = build_model(cfg).train()
@@ -220,6 +237,8 @@ def test_siamtrack_is_track_at_inference(vpsnet_cfg):
 def test_ablations_are_config_choices(vpsnet_cfg, name, overrides):
     cfg = vpsnet_cfg(name, *overrides)
     model = unsure(build_model(cfg))
+    assert model.pipeline.fusion.settings.last_pixel == cfg.MODEL.VPSNET.LEGACY_BOXES
+    assert model.criterion.last_pixel == cfg.MODEL.VPSNET.LEGACY_BOXES
     losses = model.train()(next(iter(build_clip_train_loader(cfg))))
     assert all(torch.isfinite(value) for value in losses.values())
     out = stream(model.eval(), windows(cfg, 3)[:1])

@@ -64,7 +64,7 @@ class Box2BoxTransform:
             (N, 4 * k) boxes.
         """
         shape, deltas = deltas.shape, deltas.float()
-        deltas = deltas.view(len(boxes), -1, 4) / deltas.new_tensor(self.weights)
+        deltas = deltas.unflatten(1, (-1, 4)) / deltas.new_tensor(self.weights)
         centre, size = _centre_and_size(boxes.to(deltas.dtype)[:, None])
         centre = deltas[..., :2] * size + centre
         half = deltas[..., 2:].clamp(max=self.scale_clamp).exp() * size * 0.5
