@@ -110,14 +110,17 @@ def segment_graphs(
 
     Returns:
         ``"semantic"``: one node per class, things of a class taken together; ``"instance"``: one
-        node per thing. Each as (N, H, W) bool masks in the first and in the second frame, of nodes
-        that both frames show.
+        node per thing, none for a crowd. Each as (N, H, W) bool masks in the first and in the
+        second frame, of nodes that both frames show.
     """
     masks = targets.masks[:, [first, second]]  # (N, 2, H, W)
     kinds = targets.class_ids.unique().tolist()
     regions = [masks[targets.class_ids == kind].any(dim=0) for kind in kinds]
+    identities = zip(targets.class_ids.tolist(), targets.track_ids.tolist(), strict=True)
     things = [
-        mask for mask, k in zip(masks, targets.class_ids.tolist(), strict=True) if k in thing_ids
+        mask
+        for mask, (kind, track) in zip(masks, identities, strict=True)
+        if kind in thing_ids and track > 0
     ]
     graphs = {}
     for name, nodes in (("semantic", regions), ("instance", things)):

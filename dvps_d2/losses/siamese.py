@@ -16,6 +16,7 @@ from dvps_d2.layers.flow import FramePair
 from dvps_d2.layers.flow_estimators import RgbFlow
 from dvps_d2.segmenter.boxes import BoxStep
 from dvps_d2.structures import BoxTargets, Clip, ClipTargets
+from dvps_d2.structures.box_targets import VOID
 
 from .consistency import occlusion_weights, tube_loss, warping_loss
 from .contrastive import ProjectionHead, contrastive_loss, pool_masks, segment_graphs
@@ -182,9 +183,9 @@ def _tube_loss(
     probs, masks = [], []
     frames = ((first, first_labels, common[0]), (second, second_labels, common[1]))
     for logits, labels, channels in frames:
-        known = labels < len(logits)
+        known = labels != VOID
         probs.append(logits.float().softmax(dim=0)[channels] * known)
-        masks.append(labels == channels.view(-1, 1, 1))
+        masks.append((labels == channels.view(-1, 1, 1)) & known)
     tubes = torch.stack(masks, dim=1)
     traced = tubes.flatten(2).any(dim=-1).all(dim=-1)
     return tube_loss(torch.stack(probs, dim=1)[traced], tubes[traced])

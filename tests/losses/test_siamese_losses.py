@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import pytest
@@ -10,6 +11,7 @@ from dvps_d2.losses.contrastive import (
     pool_masks,
     segment_graphs,
 )
+from dvps_d2.losses.siamese import _tube_loss
 from dvps_d2.testing import draw_targets
 
 ROAD, CAR = 0, 1
@@ -72,6 +74,14 @@ def test_graphs_hold_what_both_frames_show():
     assert len(first) == 2
 
 
+def test_a_crowd_is_no_instance():
+    targets = draw_targets(["aabr", "aabr"], {"a": CAR, "b": CAR, "r": ROAD})
+    targets = dataclasses.replace(targets, track_ids=torch.tensor([1, 0, 0]))  # b, a car park
+    graphs = segment_graphs(targets, 0, 1, frozenset({CAR}))
+    assert graphs["instance"][0].int().tolist() == [[[1, 1, 0, 0]]]
+    assert graphs["semantic"][0].int().tolist() == [[[0, 0, 0, 1]], [[1, 1, 1, 0]]]
+
+
 def test_nothing_to_trace():
     graphs = segment_graphs(draw_targets(["rr", ".."], {"r": ROAD}), 0, 1, frozenset({CAR}))
     assert all(len(masks) == 0 for pair in graphs.values() for masks in pair)
@@ -120,6 +130,16 @@ def test_warping_loss_has_gradients_where_frames_agree():
     logits = torch.zeros(1, 2, 4, requires_grad=True)
     warping_loss(logits, torch.zeros(1, 2, 4), to_the_right(0)[0], torch.ones(2, 4)).backward()
     assert torch.isfinite(logits.grad).all()
+
+
+def test_void_is_no_tube_however_many_channels_there_are():
+    """Channel 255 belongs to a thing; in the labels the number stands for void."""
+    logits = torch.zeros(257, 1, 2)
+    logits[0, 0, 0] = 100.0  # sure of the one cell that is known
+    labels = torch.tensor([[0, 255]])
+    common = torch.tensor([0, 255])
+    loss = _tube_loss(logits, logits, (common, common), labels, labels)
+    assert loss.item() == pytest.approx(0, abs=1e-6)
 
 
 def test_tube_loss_by_hand():
