@@ -52,6 +52,22 @@ def test_flow_brings_the_next_frame_back(toy_street):
     assert evaluator.evaluate()["tc"]["all"] == pytest.approx(100)
 
 
+def test_flow_is_estimated_where_the_model_computes(tiny_cfg):
+    devices = set()
+
+    def flow(key, reference, pairs):
+        devices.update(image.device.type for image in (key, reference))
+        return torch.zeros(1, 2, *key.shape[-2:])
+
+    evaluator = build_evaluator(
+        tiny_cfg("TEST.CONSISTENCY_FLOW", "zero", "MODEL.DEVICE", "meta"), DATASET
+    ).evaluators[1]
+    evaluator.flow = flow
+    for output in outputs([64, 32]):
+        evaluator.process([], [output])
+    assert devices == {"meta"}
+
+
 def test_a_config_key_adds_it_to_the_scores(tiny_cfg, tmp_path):
     cfg = tiny_cfg("TEST.CONSISTENCY_FLOW", "zero")
     evaluator = build_evaluator(cfg, DATASET, str(tmp_path))

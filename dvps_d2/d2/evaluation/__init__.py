@@ -54,7 +54,8 @@ def build_evaluator(cfg: Any, dataset_name: str, output_dir: str | None = None) 
     if cfg is None or not cfg.TEST.CONSISTENCY_FLOW:
         return evaluator
     flow = build_estimator(cfg.MODEL.VPSNET.FLOW, cfg.TEST.CONSISTENCY_FLOW)
-    return SharedFrames([evaluator, ConsistencyEvaluator(dataset_name, flow)])
+    consistency = ConsistencyEvaluator(dataset_name, flow, cfg.MODEL.DEVICE)
+    return SharedFrames([evaluator, consistency])
 
 
 __all__ = [
