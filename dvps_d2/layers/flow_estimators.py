@@ -6,6 +6,7 @@ Each is a callable as :class:`dvps_d2.layers.flow.FlowEstimator` describes.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -287,7 +288,7 @@ def _digest(*images: Tensor) -> str:
 def _write(path: Path, flow: Tensor) -> None:
     """Atomically, since several processes may find the same pair."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{id(flow)}.partial")
+    partial = path.with_suffix(f".{os.getpid()}.{id(flow)}.partial")
     with partial.open("wb") as file:
         np.save(file, flow.cpu().to(torch.float16).numpy())
     partial.replace(path)

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from dvps_d2.layers.flow_estimators import (
     RaftFlow,
     RgbFlow,
     ZeroFlow,
+    _write,
 )
 
 
@@ -86,6 +89,16 @@ def test_a_cache_asks_once_per_pair(tmp_path):
     assert len(asked) == 2
     assert cached(a, a).mean() == 3
     assert not list((tmp_path / "flow").glob("*.partial"))
+
+
+def test_processes_do_not_write_into_one_partial_file(tmp_path, monkeypatch):
+    """Forked processes may well have their flow at the same address."""
+    flow, partial = torch.zeros(2, 4, 4), set()
+    monkeypatch.setattr(np, "save", lambda file, array: partial.add(file.name))
+    for process in (1, 2):
+        monkeypatch.setattr(os, "getpid", lambda process=process: process)
+        _write(tmp_path / "pair.npy", flow)
+    assert len(partial) == 2
 
 
 def test_estimators_see_colours():
