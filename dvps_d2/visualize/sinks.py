@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,6 +29,7 @@ from dvps_d2.visualize.window import Window
 logger = logging.getLogger(__name__)
 
 RESERVE = 64 << 20  # bytes left free on the disk, so that open files can be completed
+BALLAST = 16 << 20  # bytes that are held for the same, whatever other programs take
 
 
 def require_space(folder: Path) -> None:
@@ -62,6 +64,32 @@ def require_writable(folder: Path) -> None:
             error.errno, f"cannot write here ({error.strerror}); choose another folder", str(folder)
         ) from error
     require_space(folder)
+
+
+class Ballast:
+    """Space that is given back before files are completed: the first sink of a film.
+
+    `require_space` looks once a frame; another program can fill the disk between two looks.
+
+    Args:
+        folder: on the disk that is written to. The file in it has no name, and goes when the
+            process does.
+
+    Raises:
+        OSError: there is no room for it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115, closed by close()
+        self._file.write(bytes(BALLAST))
+        self._file.flush()
+
+    def write(self, frame: SourceFrame, results: Sequence[FrameResult]) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Give the space back."""
+        self._file.close()
 
 
 class PictureSink:

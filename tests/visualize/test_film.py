@@ -3,6 +3,7 @@
 import csv
 import errno
 import json
+import os
 import shutil
 from collections import namedtuple
 
@@ -15,7 +16,7 @@ from dvps_d2.visualize import Palette, SegmentMap, VideoWriter, read_video, sink
 from dvps_d2.visualize.film import Film, FrameResult
 from dvps_d2.visualize.panels import Look, Panel, PanelPainter, choose_grid
 from dvps_d2.visualize.resizing import Resizing
-from dvps_d2.visualize.sinks import PictureSink, PredictionSink, require_writable
+from dvps_d2.visualize.sinks import BALLAST, Ballast, PictureSink, PredictionSink, require_writable
 from dvps_d2.visualize.sources import FrameError, FrameSource, SourceFrame
 from dvps_d2.visualize.spool import Spool
 from dvps_d2.visualize.video import Timeline
@@ -253,6 +254,23 @@ def test_predictions_of_a_run_that_failed_have_their_json(tmp_path):
 def test_a_timeline_keeps_the_times_of_frames(seconds, expected):
     timeline = Timeline(10)
     assert [timeline.copies(t) for t in seconds] == expected
+
+
+def test_space_is_given_back_before_files_are_completed(tmp_path):
+    ballast, seen = Ballast(tmp_path), []
+
+    class Other:
+        def write(self, frame, results):
+            seen.append(os.fstat(ballast._file.fileno()).st_size)
+            raise OSError(errno.ENOSPC, "full")
+
+        def close(self):
+            seen.append(ballast._file.closed)
+
+    with pytest.raises(OSError, match="full"):
+        Film(Drawn([SIZE] * 2), [Toy()], [ballast, Other()]).run()
+    assert seen == [BALLAST, True]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_uneven_video_lasts_as_long_as_its_source(tmp_path):

@@ -18,7 +18,7 @@ from dvps_d2.visualize.depth import DepthScale
 from dvps_d2.visualize.film import Film, Sink, System
 from dvps_d2.visualize.panels import Look, PanelPainter
 from dvps_d2.visualize.resizing import Resizing
-from dvps_d2.visualize.sinks import PictureSink, PredictionSink, require_writable
+from dvps_d2.visualize.sinks import Ballast, PictureSink, PredictionSink, require_writable
 from dvps_d2.visualize.sources import FrameError, FrameSource, SourceFrame, open_source
 from dvps_d2.visualize.truth import Truth
 from dvps_d2.visualize.window import Window
@@ -70,7 +70,7 @@ class Session:
             model = self._load(args.run, args.config_file, args.weights)
             systems, looks, with_depth = self._systems(model)
             scale = self._scale(model)
-            sinks: list[Sink] = []
+            sinks: list[Sink] = [Ballast(folder)] if self._outputs else []
             if "overlay" in args.save or window is not None:
 
                 def painter(size: tuple[int, int]) -> PanelPainter:
