@@ -113,8 +113,8 @@ class ConsistencyEvaluator(DatasetEvaluator):
         if before is None or before.frame_id >= now.frame_id:
             return
         pair = FramePair(video_id, before.frame_id, now.frame_id)
-        images = (seen.image.to(self.device).float() for seen in (before, now))
-        flow = self.flow(*images, [pair])[0].permute(1, 2, 0).cpu().numpy()
+        key, reference = (seen.image.to(self.device).float() for seen in (before, now))
+        flow = self.flow(key, reference, [pair])[0].permute(1, 2, 0).cpu().numpy()
         self._counts = self._counts + count_consistency(
             before.class_ids, class_ids, flow, self._num_classes
         )
