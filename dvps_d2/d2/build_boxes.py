@@ -105,7 +105,6 @@ def build_box_fusion(cfg: Any) -> BoxFusion:
             overlap_threshold=rules.OVERLAP_THRESHOLD,
             stuff_area=rules.STUFF_AREA,
             majority=rules.MAJORITY,
-            last_pixel=cfg.MODEL.VPSNET.LEGACY_BOXES,
         )
     )
 
@@ -118,7 +117,7 @@ def build_box_criterion(cfg: Any) -> nn.Module:
         vpsnet.SEMANTIC_WEIGHT, vpsnet.PANOPTIC_WEIGHT, vpsnet.TRACK_WEIGHT, vpsnet.SEMANTIC_LOSS
     )
     siamese = build_siamese_losses(cfg) if vpsnet.SIAMESE.ENABLED else None
-    return BoxCriterion(stuff_ids(cfg), weights, siamese, last_pixel=vpsnet.LEGACY_BOXES)
+    return BoxCriterion(stuff_ids(cfg), weights, siamese)
 
 
 def build_siamese_losses(cfg: Any) -> SiameseLosses:

@@ -48,7 +48,6 @@ class BoxCriterion(nn.Module):
         stuff_ids: class ids of stuff, in the order of the panoptic channels.
         weights: factors; 0 leaves a loss out.
         siamese: the losses between two frames that are both supervised, or None.
-        last_pixel: see :class:`dvps_d2.panoptic.box_fusion.BoxFusionSettings`.
     """
 
     def __init__(
@@ -56,14 +55,11 @@ class BoxCriterion(nn.Module):
         stuff_ids: Sequence[int],
         weights: BoxLossWeights,
         siamese: SiameseLosses | None = None,
-        *,
-        last_pixel: bool = False,
     ) -> None:
         super().__init__()
         self.stuff_ids = tuple(stuff_ids)
         self.weights = weights
         self.siamese = siamese
-        self.last_pixel = last_pixel
 
     def forward(
         self,
@@ -117,7 +113,7 @@ class BoxCriterion(nn.Module):
     def _panoptic_logits(self, step: BoxStep, labels: Sequence[BoxTargets]) -> list[Tensor]:
         """Per clip (S + G, h, w) over the ground-truth boxes of the key frame."""
         frames = step.frames
-        boxes = [last_pixels(t.boxes) if self.last_pixel else t.boxes for t in labels]
+        boxes = [last_pixels(target.boxes) for target in labels]
         return [
             panoptic_logits(semantic, masks, box, target.class_ids, self.stuff_ids)
             for semantic, masks, box, target in zip(

@@ -36,8 +36,6 @@ class BoxFusionSettings:
         stuff_area: smaller stuff regions become void; pixels of the output.
         majority: share of an instance's pixels from which another opinion counts; see
             :func:`settle_instances`.
-        last_pixel: draw a box up to its last pixel, as released weights were trained; otherwise
-            up to its far edge, one pixel more.
     """
 
     thing_ids: frozenset[int]
@@ -45,7 +43,6 @@ class BoxFusionSettings:
     overlap_threshold: float = 0.3
     stuff_area: int = 2048
     majority: float = 0.5
-    last_pixel: bool = False
 
 
 def prune_masks(
@@ -278,7 +275,7 @@ class BoxFusion:
         rules = self.settings
         valid, original = clip.valid_sizes[0], clip.original_sizes[0]
         semantic = resize(frame.semantic_logits, clip.padded_size)[:, : valid[0], : valid[1]]
-        boxes = last_pixels(frame.boxes) if rules.last_pixel else frame.boxes
+        boxes = last_pixels(frame.boxes)
         masks = [
             place_mask(logits, box, valid, scale=1.0)
             for logits, box in zip(frame.mask_logits, boxes.tolist(), strict=True)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dvps_d2.layers.flow import FlowEstimator, FramePair, resize_flow, warp
-from dvps_d2.layers.roi import paste_masks
+from dvps_d2.layers.roi import last_pixels, paste_masks
 from dvps_d2.structures import Clip, FrameSegments, TrackedSegments
 
 from .roi_affinity import NEW, assign, mask_iou
@@ -90,7 +90,7 @@ class FlowIouMatching(nn.Module):
         tracked = []
         for t, frame in enumerate(frames):
             grid = tuple(frame.semantic_logits.shape[1:])
-            masks = (paste_masks(frame.mask_logits, frame.boxes, grid) > 0).float()
+            masks = (paste_masks(frame.mask_logits, last_pixels(frame.boxes), grid) > 0).float()
             frame_id, image = clip.frame_ids[0][t], clip.images[0, t]
             chosen = torch.full_like(frame.class_ids, NEW)
             if state is not None and len(state.track_ids) and len(frame.class_ids):

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import box_iou
 
-from dvps_d2.layers.roi import paste_masks, pool_rois
+from dvps_d2.layers.roi import last_pixels, paste_masks, pool_rois
 from dvps_d2.structures import Clip, FrameSegments, TrackedSegments
 
 NUM_LEVELS = 4  # strides 4 to 32
@@ -278,7 +278,7 @@ class RoiTracker(nn.Module):
             masks = None
             if self.weights.mask > 0:
                 grid = tuple(frame.semantic_logits.shape[1:])
-                masks = paste_masks(frame.mask_logits, frame.boxes, grid) > 0
+                masks = paste_masks(frame.mask_logits, last_pixels(frame.boxes), grid) > 0
             track_ids, state = track_frame(
                 embeds,
                 frame.boxes,

@@ -237,8 +237,6 @@ def test_siamtrack_is_track_at_inference(vpsnet_cfg):
 def test_ablations_are_config_choices(vpsnet_cfg, name, overrides):
     cfg = vpsnet_cfg(name, *overrides)
     model = unsure(build_model(cfg))
-    assert model.pipeline.fusion.settings.last_pixel == cfg.MODEL.VPSNET.LEGACY_BOXES
-    assert model.criterion.last_pixel == cfg.MODEL.VPSNET.LEGACY_BOXES
     losses = model.train()(next(iter(build_clip_train_loader(cfg))))
     assert all(torch.isfinite(value) for value in losses.values())
     out = stream(model.eval(), windows(cfg, 3)[:1])

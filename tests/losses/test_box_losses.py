@@ -78,7 +78,7 @@ def test_track_loss_of_nothing_keeps_the_graph():
     assert embeds.grad is not None
 
 
-def test_panoptic_logits_are_drawn_up_to_the_last_pixel_if_boxes_end_behind_it():
+def test_panoptic_logits_are_drawn_up_to_the_last_pixel():
     """A thing in the first of three cells of 4 x 4 pixels."""
     (frame,) = frames(" ".join(["aaaarrrrrrrr"] * 4), a=CAR, r=ROAD)
     assert frame.boxes.tolist() == [[0, 0, 4, 4]]
@@ -87,12 +87,8 @@ def test_panoptic_logits_are_drawn_up_to_the_last_pixel_if_boxes_end_behind_it()
             semantic_logits=torch.zeros(1, 3, 1, 3), mask_logits=[torch.ones(1, 2, 2)]
         )
     )
-    drawn = {
-        last: BoxCriterion(STUFF, BoxLossWeights(), last_pixel=last)._panoptic_logits(step, [frame])
-        for last in (True, False)
-    }
-    assert drawn[True][0][2].tolist() == [[1, 0, 0]]
-    assert drawn[False][0][2].tolist() == [[1, 1, 0]]
+    (drawn,) = BoxCriterion(STUFF, BoxLossWeights())._panoptic_logits(step, [frame])
+    assert drawn[2].tolist() == [[1, 0, 0]]
 
 
 def test_semantic_loss_on_the_grid_looks_at_every_second_pixel():
