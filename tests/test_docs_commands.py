@@ -48,13 +48,9 @@ TIMEOUT = 120  # seconds
 
 # Words of the reader's choice.
 CHOSEN = {
-    # Base is Track without its head; the masks are Track's.
-    r"\bCONFIG MODEL.WEIGHTS RUN/": "configs/experiments/street/vpsnet_base_compact.yaml "
-    "MODEL.WEIGHTS output/street/vpsnet_track_compact/",
     r"\bCONFIG\b": "configs/experiments/street/mindvps_compact.yaml",
     r"\bVIDEO\b": "street.mp4",
     r"\bOLD_RUN\b": "output/demo",
-    r"\bSEED s\b": "SEED 1",
     r"/path/to/datasets\b": "datasets",
     # As many processes as any machine has, on a port that nobody else uses.
     r"--num-gpus 8\b": "--num-gpus 2 --dist-url auto",

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, ExitStack
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import cv2
 import numpy as np
@@ -163,7 +163,8 @@ class _PyAVSink:
         self._container = av.open(str(path), "w", format="mp4")
         try:
             rate = max(Fraction(fps).limit_denominator(1000), Fraction(1, 1000))
-            self._stream = self._container.add_stream(codec, rate=rate)
+            # Whether it is a stream of pictures depends on the codec.
+            self._stream = cast(Any, self._container.add_stream(codec, rate=rate))
         except (av.error.FFmpegError, ValueError) as error:
             self._container.close()
             raise ValueError(f"PyAV has no encoder {codec!r}; use 'h264' or 'mp4v'") from error
