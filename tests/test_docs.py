@@ -58,7 +58,7 @@ def load(config, options, command):
     """A named config must load with the options of the command."""
     if not config or str(config) in PLACEHOLDERS or str(config).startswith("output/"):
         return
-    import dvps_d2.d2.config as module
+    import dvps_d2.d2.loading as module
 
     assert (ROOT / config).is_file(), f"{command}\nnames a config that does not exist"
     options = ["1" if word in ("s", "n") else word for word in options]  # SEED s: any number

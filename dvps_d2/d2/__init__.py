@@ -37,7 +37,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from . import backbones, swin
-from .config import add_dvps_config, load_config
+from .config import add_dvps_config
 from .data import (
     build_clip_train_loader,
     build_video_test_loader,
@@ -46,6 +46,7 @@ from .data import (
     register_video_panoptic,
 )
 from .evaluation import build_evaluator
+from .loading import load_config
 from .meta_arch import DVIS_offline, DVIS_online, MinDVPS, MinVIS, VideoMetaArch, VPSNet
 from .multi_scale import MultiScaleTesting
 from .recompute import recompute_activations

@@ -19,7 +19,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from .checkpoint import ModelCheckpointer
-from .config import load_config
+from .loading import load_config
 
 # Stages whose children are looked at one by one.
 OPENED = ("segmenter",)

@@ -14,8 +14,8 @@ from dvps_d2.formats.records import FrameRecord
 
 from .allocator import keep_freed_memory
 from .checkpoint import ModelCheckpointer
-from .config import load_config
 from .data import WindowMapper, make_windows
+from .loading import load_config
 
 
 def load_run(

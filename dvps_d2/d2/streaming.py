@@ -23,9 +23,9 @@ from dvps_d2.visualize.sources import SourceFrame
 
 from .boundary import make_clip
 from .build import dataset_metadata
-from .config import load_config
 from .data import register_video_panoptic
 from .data.augmentations import test_augmentations
+from .loading import load_config
 from .meta_arch.base import VideoMetaArch
 from .predict import load_model
 

@@ -18,7 +18,7 @@ import torch
 from detectron2.modeling import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
-from dvps_d2.d2.config import load_config
+from dvps_d2.d2.loading import load_config
 from dvps_d2.d2.vpsnet_weights import RULES as VPSNET_RULES
 
 logger = logging.getLogger(__name__)

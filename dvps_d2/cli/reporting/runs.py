@@ -23,7 +23,7 @@ def dataset_of_run(run: Path, dataset: str | None) -> str:
         ValueError: the run names none.
     """
     if dataset is None:
-        from dvps_d2.d2.config import load_config
+        from dvps_d2.d2.loading import load_config
 
         tested = load_config(run / "config.yaml").DATASETS.TEST
         if not tested:
