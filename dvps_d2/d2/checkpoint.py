@@ -9,6 +9,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from torch import nn
 
 from dvps_d2.d2.weight_files import UNREADABLE, describe, read_checkpoint, require_mapping
+from dvps_d2.formats.files import atomic_path
 
 SHOWN = 3  # keys named in an error
 
@@ -52,6 +53,14 @@ class ModelCheckpointer(DetectionCheckpointer):
             raise FileNotFoundError(
                 f"checkpoint {path!r} does not exist; check MODEL.WEIGHTS"
             ) from error
+
+    def tag_last_checkpoint(self, last_filename_basename: str) -> None:
+        """Name the newest checkpoint in ``last_checkpoint``, whole or not at all.
+
+        A run may be killed at any moment; a note that was begun would point to nothing.
+        """
+        with atomic_path(Path(self.save_dir) / "last_checkpoint") as partial:
+            partial.write_text(last_filename_basename, encoding="utf-8")
 
     def _load_file(self, filename: str) -> dict[str, Any]:
         if filename.endswith(".safetensors"):

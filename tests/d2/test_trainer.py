@@ -141,3 +141,17 @@ def test_pictures_of_validation_frames_reach_the_event_file(tiny_cfg):
     run(cfg)
     (file,) = Path(cfg.OUTPUT_DIR).glob("events.out.tfevents*")
     assert b"validation/000000" in file.read_bytes()
+
+
+def test_the_note_of_the_newest_checkpoint_is_whole_or_the_one_before(tmp_path, monkeypatch):
+    checkpointer = ModelCheckpointer(torch.nn.Linear(1, 1), str(tmp_path))
+    checkpointer.save("first")
+
+    def killed(self, *args, **kwargs):
+        self.open("w").close()  # begun, and nothing in it
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", killed)
+    with pytest.raises(KeyboardInterrupt):
+        checkpointer.save("second")
+    assert checkpointer.get_checkpoint_file() == str(tmp_path / "first.pth")
